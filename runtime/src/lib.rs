@@ -1,0 +1,2 @@
+//! Isolated processes.
+pub mod sandbox;

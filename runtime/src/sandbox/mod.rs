@@ -1,0 +1,3 @@
+//! One process in isolation.
+mod spec;
+pub use spec::*;
