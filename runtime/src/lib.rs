@@ -1,2 +1,22 @@
-//! Isolated processes.
+//! Isolated processes, without a daemon and without helper programs.
+//!
+//! A process starts by re-executing rbuild itself: the parent puts a [`sandbox::Spec`] into a sealed memfd and
+//! clones straight into new namespaces, where nothing happens before the exec. The fresh, single-threaded process
+//! that comes out of it builds the world that the spec describes and then becomes (or watches over) the program.
+//!
+//! Rooms:
+//! - [`sandbox`]: one process in isolation; knows file descriptors and plain data, no images.
+//! - [`users`]: who a user name is, by the bytes of a rootfs's passwd and group files.
+//! - [`caps`], [`seccomp`]: what a process may do.
+//! - [`tty`]: the terminal at our end and the pty of a container.
+//! - [`rootless`]: becoming root of a user namespace, and what this machine allows.
+//! - `sys`: the few system calls that no crate offers safely.
+//!
+//! Invariants: `unsafe` is only in `sys`; between clone and exec only async-signal-safe system calls; whatever
+//! fails in a sandbox arrives in the parent as a typed [`sandbox::SpawnError`]; a sandbox never outlives the
+//! thread that started it.
+
+pub mod rootless;
 pub mod sandbox;
+mod sys;
+pub mod users;

@@ -1,3 +1,33 @@
 //! One process in isolation.
+//!
+//! The way of a sandbox: [`spawn`] writes the [`Spec`] into a sealed memfd and clones into new namespaces, straight
+//! into an exec of rbuild itself; there [`dispatch`], the first line of `main`, finds that it is the sandbox's first
+//! process and hands over to `init`, which builds the world (mounts, devices, user, capabilities, system call
+//! filter) and executes the program. A seqpacket socket carries news to the parent: what was made and has to be
+//! removed afterwards, the terminal, or the [`SpawnError`]. Its end, by close-on-exec, means that the program runs.
+//!
+//! - `spec`: what to run, plain data.
+//! - `spawn`, `executable`, `stdio`: the parent's half.
+//! - `message`: what travels over the socket.
+//! - `init`: the child's half.
+//! - `child`, `stubs`: waiting for the end, and tidying up after it.
+//!
+//! Invariants: nobody but process 1 of the sandbox ever has the sandbox's mounts, so there is nothing to unmount;
+//! when [`Child::wait`] returns, every process of the sandbox is gone.
+
+mod child;
+mod error;
+mod executable;
+mod init;
+mod message;
+mod spawn;
 mod spec;
+mod stdio;
+mod stubs;
+
+pub use child::{Child, Exit};
+pub use error::SpawnError;
+pub use init::dispatch;
+pub use spawn::spawn;
 pub use spec::*;
+pub use stdio::{Io, Stdio};
