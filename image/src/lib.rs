@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Container images at rest and in transit.
+//!
+//! This crate knows what an image is made of and where it is kept; it does not know how one is built or run.
+//!
+//! - [`digest`]: the names of things by their content, one type for each kind of thing.
+//! - [`reference`], [`platform`], [`time`]: the names that people give, what an image runs on, when it was made.
+//! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
+//!
+//! Two things hold everywhere. What arrives from outside (an archive, a config, a tar entry) is not trusted: it is
+//! bounded, verified against the digests that name it, and confined. And bytes are kept as they came: an image that
+//! was loaded keeps the ID that it had, because its config is never rewritten.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod digest;
+pub mod json;
+pub mod manifest;
+pub mod platform;
+pub mod reference;
+pub mod time;
