@@ -135,7 +135,9 @@ impl Clause {
         let each_class = |bits: u32| (bits << 6 | bits << 3 | bits) & self.who;
         match permission {
             Permission::Bits(bits) => each_class(bits),
-            Permission::ExecuteIfAny if is_dir || before & 0o111 != 0 || operator == Operator::Remove => each_class(1),
+            Permission::ExecuteIfAny if is_dir || before & 0o111 != 0 || operator == Operator::Remove => {
+                each_class(1)
+            }
             Permission::ExecuteIfAny => 0,
             Permission::SetId => self.special() & 0o6000,
             Permission::Sticky if self.who == OTHER => 0,

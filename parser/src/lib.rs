@@ -1,8 +1,13 @@
 //! The Dockerfile language.
 #![forbid(unsafe_code)]
 
+pub mod chmod;
 mod diagnostic;
+pub mod expand;
+mod go;
 mod instruction;
+pub mod paths;
+pub mod pattern;
 pub mod plan;
 pub mod source;
 

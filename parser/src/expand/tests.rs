@@ -27,73 +27,88 @@ fn check(pairs: &[(&'static str, &'static str)], table: &[(&str, &str)]) {
 
 #[test]
 fn quotes_and_escapes() {
-    check(&[], &[
-        (r#""double \"inner\" \\ \$A""#, r#"double "inner" \ $A"#),
-        (r#"'single \"kept\" $A'"#, r#"single \"kept\" $A"#),
-        (r"plain\ space", "plain space"),
-        (r"back\\slash", r"back\slash"),
-        (r"un\quoted", "unquoted"),
-        (r#""tab\tkept""#, r"tab\tkept"),
-        (r#"'it'"'"'s'"#, "it's"),
-        (r#""a"b'c'd"#, "abcd"),
-        ("''", ""),
-        (r#"$UNSET"x""#, "x"),
-        (r#""\a\b""#, r"\a\b"),
-        (r"\$literal", "$literal"),
-        (r#""a\'b""#, r"a\'b"),
-        (r"'a\'b''", r"a\b"),
-        (r"end\", "end"),
-        ("<<EOF", "<<EOF"),
-    ]);
+    check(
+        &[],
+        &[
+            (r#""double \"inner\" \\ \$A""#, r#"double "inner" \ $A"#),
+            (r#"'single \"kept\" $A'"#, r#"single \"kept\" $A"#),
+            (r"plain\ space", "plain space"),
+            (r"back\\slash", r"back\slash"),
+            (r"un\quoted", "unquoted"),
+            (r#""tab\tkept""#, r"tab\tkept"),
+            (r#"'it'"'"'s'"#, "it's"),
+            (r#""a"b'c'd"#, "abcd"),
+            ("''", ""),
+            (r#"$UNSET"x""#, "x"),
+            (r#""\a\b""#, r"\a\b"),
+            (r"\$literal", "$literal"),
+            (r#""a\'b""#, r"a\'b"),
+            (r"'a\'b''", r"a\b"),
+            (r"end\", "end"),
+            ("<<EOF", "<<EOF"),
+        ],
+    );
 }
 
 #[test]
 fn names() {
-    check(&[("A", "x"), ("ä", "uml")], &[
-        ("$A-${A}", "x-x"),
-        ("[$1][$0][$@][$*][$#][$?][$$][$!][$-]", "[][][][][][][][][]"),
-        ("$ x", "$ x"),
-        ("$%", "$%"),
-        ("a$", "a$"),
-        ("$9x", "x"),
-        ("$99x", "x"),
-        ("$999aaa", "aaa"),
-        ("$@tail", "tail"),
-        ("$@@@", "@@"),
-        ("${1:-one}", "one"),
-        ("${@-at}", "at"),
-        ("${A}}", "x}"),
-        ("$ä", "uml"),
-    ]);
+    check(
+        &[("A", "x"), ("ä", "uml")],
+        &[
+            ("$A-${A}", "x-x"),
+            ("[$1][$0][$@][$*][$#][$?][$$][$!][$-]", "[][][][][][][][][]"),
+            ("$ x", "$ x"),
+            ("$%", "$%"),
+            ("a$", "a$"),
+            ("$9x", "x"),
+            ("$99x", "x"),
+            ("$999aaa", "aaa"),
+            ("$@tail", "tail"),
+            ("$@@@", "@@"),
+            ("${1:-one}", "one"),
+            ("${@-at}", "at"),
+            ("${A}}", "x}"),
+            ("$ä", "uml"),
+        ],
+    );
 }
 
 #[test]
 fn defaults_and_alternatives() {
-    check(&[("SET", "v"), ("EMPTY", ""), ("FALL", "back")], &[
-        ("${SET:-d}${EMPTY:-d}${NO:-d}", "vdd"),
-        ("${SET-d}${EMPTY-d}${NO-d}", "vd"),
-        ("${SET:+d}|${EMPTY:+d}|${NO:+d}", "d||"),
-        ("${SET+d}|${EMPTY+d}|${NO+d}", "d|d|"),
-        ("${NO:-${FALL:-never}}", "back"),
-        (r#"${NO:-"${FALL} again"}"#, "back again"),
-        ("${NO:-a${NO2:-b${FALL}}c}", "abbackc"),
-        ("${FALL:+${FALL}-${FALL}}", "back-back"),
-        ("${NO:-'$FALL'}", "$FALL"),
-        (r"${NO:-\}}", "}"),
-        ("${NO:-x}}y", "x}y"),
-        (r#"${NO:-"x y"}z"#, "x yz"),
-        (r"${NO:-x\ y}", "x y"),
-        ("${SET:+'in single'}", "in single"),
-        ("${NO:-a/b#c%d}", "a/b#c%d"),
-        (r#""${NO:-in "double"}""#, "in double"),
-        ("${SET?}${EMPTY?x}${SET:?}", "vv"),
-    ]);
+    check(
+        &[("SET", "v"), ("EMPTY", ""), ("FALL", "back")],
+        &[
+            ("${SET:-d}${EMPTY:-d}${NO:-d}", "vdd"),
+            ("${SET-d}${EMPTY-d}${NO-d}", "vd"),
+            ("${SET:+d}|${EMPTY:+d}|${NO:+d}", "d||"),
+            ("${SET+d}|${EMPTY+d}|${NO+d}", "d|d|"),
+            ("${NO:-${FALL:-never}}", "back"),
+            (r#"${NO:-"${FALL} again"}"#, "back again"),
+            ("${NO:-a${NO2:-b${FALL}}c}", "abbackc"),
+            ("${FALL:+${FALL}-${FALL}}", "back-back"),
+            ("${NO:-'$FALL'}", "$FALL"),
+            (r"${NO:-\}}", "}"),
+            ("${NO:-x}}y", "x}y"),
+            (r#"${NO:-"x y"}z"#, "x yz"),
+            (r"${NO:-x\ y}", "x y"),
+            ("${SET:+'in single'}", "in single"),
+            ("${NO:-a/b#c%d}", "a/b#c%d"),
+            (r#""${NO:-in "double"}""#, "in double"),
+            ("${SET?}${EMPTY?x}${SET:?}", "vv"),
+        ],
+    );
 }
 
 #[test]
 fn trimming() {
     check(
-        &[("P", "/srv/app/lib/app.tar.gz"), ("GLOB", "*."), ("STAR", "a*b*c"), ("A", "a***yy*"), ("W", r"()[]{}^$.*?|\x")],
+        &[
+            ("P", "/srv/app/lib/app.tar.gz"),
+            ("GLOB", "*."),
+            ("STAR", "a*b*c"),
+            ("A", "a***yy*"),
+            ("W", r"()[]{}^$.*?|\x"),
+        ],
         &[
             ("${P#*/}", "srv/app/lib/app.tar.gz"),
             ("${P##*/}", "app.tar.gz"),
@@ -174,8 +189,14 @@ fn errors() {
             r#"${SET#\"}"#,
             r#"failed to process "${SET#\\\"}": invalid pattern (\") in substitution: invalid escape '\"'"#,
         ),
-        ("'open", "failed to process \"'open\": unexpected end of statement while looking for matching single-quote"),
-        ("\"a", "failed to process \"\\\"a\": unexpected end of statement while looking for matching double-quote"),
+        (
+            "'open",
+            "failed to process \"'open\": unexpected end of statement while looking for matching single-quote",
+        ),
+        (
+            "\"a",
+            "failed to process \"\\\"a\": unexpected end of statement while looking for matching double-quote",
+        ),
     ] {
         assert_eq!(word(&env, text), Err(expected.to_owned()), "{text}");
     }

@@ -41,7 +41,10 @@ pub struct Expander<'a> {
 
 impl std::fmt::Debug for Expander<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Expander").field("escape", &self.escape).field("quotes", &self.quotes).finish_non_exhaustive()
+        f.debug_struct("Expander")
+            .field("escape", &self.escape)
+            .field("quotes", &self.quotes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +75,9 @@ impl<'a> Expander<'a> {
     pub fn words(&self, text: &str) -> Result<Expanded<Vec<String>>, ExpandError> {
         let mut walk = Walk::new(self, text);
         match walk.until(None, false) {
-            Ok(piece) => Ok(Expanded { value: piece.into_words(), used: walk.used, undefined: walk.undefined }),
+            Ok(piece) => {
+                Ok(Expanded { value: piece.into_words(), used: walk.used, undefined: walk.undefined })
+            }
             Err(problem) => Err(ExpandError { word: text.to_owned(), problem }),
         }
     }
@@ -224,7 +229,8 @@ impl<'a> Walk<'a> {
     fn dollar(&mut self) -> Result<(String, bool), Problem> {
         if self.peek() != Some('{') {
             let name = self.name();
-            let value = if name.is_empty() { "$".to_owned() } else { self.value(name).unwrap_or("").to_owned() };
+            let value =
+                if name.is_empty() { "$".to_owned() } else { self.value(name).unwrap_or("").to_owned() };
             return Ok((value, false));
         }
         self.next();
@@ -243,7 +249,9 @@ impl<'a> Walk<'a> {
                 }
                 self.conditional(name, operator, true).map(|value| (value, true))
             }
-            operator @ Some('-' | '+' | '?') => self.conditional(name, operator, false).map(|value| (value, true)),
+            operator @ Some('-' | '+' | '?') => {
+                self.conditional(name, operator, false).map(|value| (value, true))
+            }
             Some(operator @ ('#' | '%')) => self.trimmed(name, operator).map(|value| (value, true)),
             Some('/') => self.replaced(name).map(|value| (value, true)),
             other => Err(unsupported("", other)),
@@ -287,7 +295,8 @@ impl<'a> Walk<'a> {
             Some('-') => Ok(usable.map_or(word, str::to_owned)),
             Some('+') => Ok(if usable.is_some() { word } else { String::new() }),
             Some('?') => usable.map(str::to_owned).ok_or_else(|| {
-                let default = if value.is_some() { "is not allowed to be empty" } else { "is not allowed to be unset" };
+                let default =
+                    if value.is_some() { "is not allowed to be empty" } else { "is not allowed to be unset" };
                 let message = if word.is_empty() { default.to_owned() } else { word };
                 Problem::Required { name: name.to_owned(), message }
             }),
@@ -300,7 +309,11 @@ impl<'a> Walk<'a> {
         let value = self.value(name).unwrap_or("");
         let (pattern, longest) = word.strip_prefix(operator).map_or((&*word, false), |longer| (longer, true));
         let pattern = Pattern::new(pattern)?;
-        Ok(if operator == '#' { pattern.trim_start(value, longest) } else { pattern.trim_end(value, longest) })
+        Ok(if operator == '#' {
+            pattern.trim_start(value, longest)
+        } else {
+            pattern.trim_end(value, longest)
+        })
     }
 
     fn replaced(&mut self, name: &str) -> Result<String, Problem> {

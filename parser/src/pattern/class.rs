@@ -26,5 +26,9 @@ pub(super) fn first_char(path: &[u8]) -> Option<(char, usize)> {
         _ => 4,
     };
     let decoded = path.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    Some(decoded.and_then(|text| text.chars().next()).map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, length)))
+    Some(
+        decoded
+            .and_then(|text| text.chars().next())
+            .map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, length)),
+    )
 }

@@ -21,7 +21,11 @@ enum Kind {
     Prefix(Vec<u8>),
     /// `**` and a literal.
     Suffix(Vec<u8>),
-    Tokens { tokens: Vec<Token>, prefix: Vec<u8>, suffix: Vec<u8> },
+    Tokens {
+        tokens: Vec<Token>,
+        prefix: Vec<u8>,
+        suffix: Vec<u8>,
+    },
     /// A wildcard inside brackets, which the translation to a regular expression garbles.
     Never,
 }

@@ -43,7 +43,8 @@ fn kept(ignore: &str, paths: &[&str]) -> String {
 
 #[test]
 fn ignore_files() {
-    let tree = ["a", "a/b", "a/b/file", "a/x.txt", "bar", "bay", "foo", "foobar/x", "sub", "sub/foo", "x.txt"];
+    let tree =
+        ["a", "a/b", "a/b/file", "a/x.txt", "bar", "bay", "foo", "foobar/x", "sub", "sub/foo", "x.txt"];
     for (ignore, expected) in [
         ("ba*\n!bay\n", "a a/b a/b/file a/x.txt bay foo foobar/x sub sub/foo x.txt"),
         ("**\n!a/b/file", "a/b/file"),
@@ -111,7 +112,9 @@ fn hostile_patterns_take_polynomial_time() {
     let pattern = "*a".repeat(40) + "b";
     let path = "a".repeat(200);
     assert_eq!(path_match(&pattern, path.as_bytes()), Ok(false));
-    let patterns = IgnorePatterns::new(["**/".repeat(40).as_str().trim_end_matches('/'), &("**/a*".repeat(30) + "b")]).unwrap();
+    let patterns =
+        IgnorePatterns::new(["**/".repeat(40).as_str().trim_end_matches('/'), &("**/a*".repeat(30) + "b")])
+            .unwrap();
     assert!(patterns.matches(path.as_bytes()));
     assert!(!IgnorePatterns::new([("**/a*".repeat(30) + "b").as_str()]).unwrap().matches(path.as_bytes()));
 }
