@@ -1,0 +1,29 @@
+//! Layers: one step's changes to a file system, as a directory and as a tar.
+//!
+//! On disk a layer is a directory in the form that overlayfs mounts: a removed path is a character device 0:0, a
+//! directory that hides everything below it carries the *opaque* attribute ([`Flavour`] says in which namespace).
+//! In transit a layer is a tar with `.wh.` entries (OCI image specification). The rooms:
+//!
+//! - [`Entry`], [`entries`]: what a layer holds, in *canonical order* (depth first, siblings by their bytes).
+//! - [`identity`], [`diff_id`], [`write_tar`], [`seal`]: the two names of a layer and its canonical tar. Every file is
+//!   read once, however many of the three are wanted.
+//! - [`unpack`]: a tar from outside into overlay form, confined. [`TarReader`] reads any tar, [`decoder`] inflates it.
+//! - [`View`]: the merged tree of a chain of layers, without mounting it.
+//! - [`normalize`]: an overlay upper directory, as a process left it, becomes exactly the changes it made.
+//!
+//! Invariants: the tar of a directory depends on its entries only, never on inode numbers, directory order or who
+//! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer
+//! except [`View::lookup`], which resolves it inside the layers.
+
+mod entry;
+mod error;
+mod flavour;
+mod fs;
+mod view;
+mod walk;
+
+pub use entry::{Entry, EntryKind};
+pub use error::LayerError;
+pub use flavour::Flavour;
+pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};
+pub use walk::entries;
