@@ -4,6 +4,7 @@
 //!
 //! - [`digest`]: the names of things by their content, one type for each kind of thing.
 //! - [`reference`], [`platform`], [`time`]: the names that people give, what an image runs on, when it was made.
+//! - [`layer`]: one step's changes as a directory and as a tar, and chains of them as one tree.
 //! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
 //!
 //! Two things hold everywhere. What arrives from outside (an archive, a config, a tar entry) is not trusted: it is
@@ -15,6 +16,7 @@
 pub mod config;
 pub mod digest;
 pub mod json;
+pub mod layer;
 pub mod manifest;
 pub mod platform;
 pub mod reference;

@@ -15,15 +15,21 @@
 //! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer
 //! except [`View::lookup`], which resolves it inside the layers.
 
+mod content;
 mod entry;
 mod error;
 mod flavour;
 mod fs;
+mod identity;
+mod seal;
+mod tar;
 mod view;
 mod walk;
 
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
 pub use flavour::Flavour;
+pub use identity::OwnTimes;
+pub use seal::{Identified, Sealed, TarSummary, diff_id, identify, identity, seal, write_tar};
 pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};
 pub use walk::entries;

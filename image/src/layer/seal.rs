@@ -1,0 +1,310 @@
+//! The names of a layer and its tar, in one pass over its files.
+//!
+//! SHA-256 cannot be computed in parallel, and it is the slowest part by far. So when the tar is wanted, one thread
+//! does nothing but hash; readers keep a bounded number of pieces ready ahead of it, and the caller's thread writes.
+//! The identity alone is computed by all cores. A small layer is done where the caller stands, without any thread.
+
+use std::io::Write;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use rayon::prelude::*;
+
+use super::content::{self, Content, Piece, Read, Wanted};
+use super::entry::{Entry, EntryKind};
+use super::error::LayerError;
+use super::flavour::Flavour;
+use super::identity::{Identity, OwnTimes};
+use super::tar::END;
+use super::walk::walk;
+use crate::digest::{DiffId, Digest, Hasher, LayerId};
+
+/// Pieces that are read before the hashing thread wants them: memory against stalls.
+const AHEAD: usize = 8;
+/// Layers of fewer pieces are done by the calling thread alone.
+const THREADS_FROM: usize = 3;
+
+/// What a layer's tar turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TarSummary {
+    /// SHA-256 of the tar.
+    pub diff_id: DiffId,
+    /// Length of the tar in bytes.
+    pub size: u64,
+}
+
+/// What one pass over a layer found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// The layer's name in the store.
+    pub identity: LayerId,
+    /// Its tar.
+    pub tar: TarSummary,
+    /// How many entries it has.
+    pub entries: u64,
+}
+
+/// The identity of a layer's directory, and how much it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identified {
+    /// The layer's name in the store.
+    pub identity: LayerId,
+    /// How many entries it has.
+    pub entries: u64,
+    /// Bytes of content, hard links counted once.
+    pub bytes: u64,
+}
+
+/// The layer's identity in the store: see the module `identity` for what it covers.
+///
+/// # Errors
+/// When something of the layer cannot be read.
+pub fn identity(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Result<LayerId, LayerError> {
+    identify(dir, flavour, times).map(|identified| identified.identity)
+}
+
+/// As [`identity`], with the counts that come along.
+///
+/// # Errors
+/// When something of the layer cannot be read.
+pub fn identify(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Result<Identified, LayerError> {
+    let entries = walk(dir, flavour)?;
+    let pieces = content::pieces(&entries);
+    let wanted = Wanted { tar: false, hashes: true };
+    let read = |piece: &Piece| content::read(dir, &entries, piece, wanted);
+    let reads = if pieces.len() < THREADS_FROM {
+        pieces.iter().map(read).collect::<Result<Vec<_>, _>>()?
+    } else {
+        pieces.par_iter().map(read).collect::<Result<Vec<_>, _>>()?
+    };
+    let bytes =
+        entries.iter().map(|entry| if let EntryKind::File { size } = entry.kind { size } else { 0 }).sum();
+    let count = entries.len() as u64;
+    let contents = pieces.iter().zip(reads.into_iter().map(|read| read.contents));
+    Ok(Identified { identity: combine(entries, contents, times), entries: count, bytes })
+}
+
+/// The SHA-256 of the layer's canonical tar.
+///
+/// # Errors
+/// When something of the layer cannot be read.
+pub fn diff_id(dir: BorrowedFd<'_>, flavour: Flavour) -> Result<DiffId, LayerError> {
+    stream(dir, &walk(dir, flavour)?, false, None).map(|streamed| streamed.0.diff_id)
+}
+
+/// Writes the layer's canonical tar, and hashes it on the way.
+///
+/// # Errors
+/// When something of the layer cannot be read, or `out` does not take it.
+pub fn write_tar(
+    dir: BorrowedFd<'_>,
+    flavour: Flavour,
+    out: &mut impl Write,
+) -> Result<TarSummary, LayerError> {
+    stream(dir, &walk(dir, flavour)?, false, Some(out)).map(|streamed| streamed.0)
+}
+
+/// Identity, DiffID and, if wanted, the tar: every file is read once.
+///
+/// # Errors
+/// When something of the layer cannot be read, or `out` does not take it.
+pub fn seal(
+    dir: BorrowedFd<'_>,
+    flavour: Flavour,
+    times: OwnTimes,
+    out: Option<&mut dyn Write>,
+) -> Result<Sealed, LayerError> {
+    let entries = walk(dir, flavour)?;
+    let count = entries.len() as u64;
+    let (tar, contents) = stream(dir, &entries, true, out)?;
+    let pieces = content::pieces(&entries);
+    let identity = combine(entries, pieces.iter().zip(contents), times);
+    Ok(Sealed { identity, tar, entries: count })
+}
+
+/// Puts the identity together from the entries and what reading found out about their content.
+fn combine<'a>(
+    mut entries: Vec<Entry>,
+    contents: impl Iterator<Item = (&'a Piece, Vec<Content>)>,
+    times: OwnTimes,
+) -> LayerId {
+    let mut identity = Identity::new(times);
+    let mut subtrees = Vec::new();
+    let mut contents = contents.peekable();
+    while let Some((piece, found)) = contents.next() {
+        match piece {
+            Piece::Entries(range) => {
+                for (entry, content) in entries[range.clone()].iter_mut().zip(found) {
+                    entry.capability = content.capability.or_else(|| entry.capability.take());
+                    identity.push(entry, content.hash.as_ref());
+                }
+            }
+            Piece::Slice { entry, .. } => {
+                for content in found {
+                    entries[*entry].capability =
+                        content.capability.or_else(|| entries[*entry].capability.take());
+                    subtrees.extend(content.subtree);
+                }
+                let more =
+                    matches!(contents.peek(), Some((Piece::Slice { entry: next, .. }, _)) if next == entry);
+                if !more {
+                    identity.push(&entries[*entry], Some(&content::join(&subtrees)));
+                    subtrees.clear();
+                }
+            }
+        }
+    }
+    identity.finish()
+}
+
+/// Produces the tar in order: to a hash, and to `out` if there is one.
+fn stream(
+    dir: BorrowedFd<'_>,
+    entries: &[Entry],
+    hashes: bool,
+    out: Option<&mut dyn Write>,
+) -> Result<(TarSummary, Vec<Vec<Content>>), LayerError> {
+    let pieces = content::pieces(entries);
+    let read = |index: usize| content::read(dir, entries, &pieces[index], Wanted { tar: true, hashes });
+    let mut sink = Sink { out, size: 0, contents: Vec::with_capacity(pieces.len()) };
+    let digest = if pieces.len() < THREADS_FROM {
+        let mut hasher = Hasher::new();
+        for index in 0..pieces.len() {
+            hasher.update(&sink.take(read(index)?)?);
+        }
+        hasher.update(&END);
+        hasher.finish()
+    } else {
+        stream_threaded(pieces.len(), &read, &mut sink)?
+    };
+    sink.write(&END)?;
+    Ok((TarSummary { diff_id: DiffId(digest), size: sink.size }, sink.contents))
+}
+
+struct Sink<'a> {
+    out: Option<&'a mut dyn Write>,
+    size: u64,
+    contents: Vec<Vec<Content>>,
+}
+
+impl Sink<'_> {
+    /// Keeps what a piece says, writes its part of the tar, and hands that on.
+    fn take(&mut self, read: Read) -> Result<Vec<u8>, LayerError> {
+        self.contents.push(read.contents);
+        self.write(&read.tar)?;
+        Ok(read.tar)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
+        self.size += bytes.len() as u64;
+        match &mut self.out {
+            Some(out) => out.write_all(bytes).map_err(LayerError::Write),
+            None => Ok(()),
+        }
+    }
+}
+
+fn stream_threaded(
+    count: usize,
+    read: &(impl Fn(usize) -> Result<Read, LayerError> + Sync),
+    sink: &mut Sink<'_>,
+) -> Result<Digest, LayerError> {
+    let readers = thread::available_parallelism().map_or(1, |cores| cores.get().clamp(2, 4) - 1);
+    let window = Window::new(count);
+    thread::scope(|scope| {
+        let (to_hasher, for_hasher) = mpsc::sync_channel(AHEAD);
+        let hashing = scope.spawn(move || hash_all(&for_hasher));
+        for _ in 0..readers {
+            scope.spawn(|| window.produce(read));
+        }
+        let result = pass_on(count, &window, sink, &to_hasher);
+        window.close();
+        drop(to_hasher);
+        let digest = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        result.map(|()| digest)
+    })
+}
+
+fn hash_all(incoming: &Receiver<Arc<Vec<u8>>>) -> Digest {
+    let mut hasher = Hasher::new();
+    for bytes in incoming {
+        hasher.update(&bytes);
+    }
+    hasher.update(&END);
+    hasher.finish()
+}
+
+fn pass_on(
+    count: usize,
+    window: &Window,
+    sink: &mut Sink<'_>,
+    to_hasher: &SyncSender<Arc<Vec<u8>>>,
+) -> Result<(), LayerError> {
+    for index in 0..count {
+        let read = window.consume(index)?;
+        sink.contents.push(read.contents);
+        let bytes = Arc::new(read.tar);
+        // The other end is gone only if hashing panicked, which joining it reports.
+        let _ = to_hasher.send(Arc::clone(&bytes));
+        sink.write(&bytes)?;
+    }
+    Ok(())
+}
+
+/// The pieces between the readers and their consumer: at most [`AHEAD`] of them, taken in order.
+struct Window {
+    count: usize,
+    next: AtomicUsize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    consumed: usize,
+    closed: bool,
+    slots: [Option<Result<Read, LayerError>>; AHEAD],
+}
+
+impl Window {
+    fn new(count: usize) -> Self {
+        let state = State { consumed: 0, closed: false, slots: Default::default() };
+        Self { count, next: AtomicUsize::new(0), state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn produce(&self, read: &impl Fn(usize) -> Result<Read, LayerError>) {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.count {
+                return;
+            }
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state =
+                self.changed.wait_while(state, |state| !state.closed && index >= state.consumed + AHEAD);
+            if state.unwrap_or_else(PoisonError::into_inner).closed {
+                return;
+            }
+            let read = read(index);
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.slots[index % AHEAD] = Some(read);
+            self.changed.notify_all();
+        }
+    }
+
+    fn consume(&self, index: usize) -> Result<Read, LayerError> {
+        let slot = index % AHEAD;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.changed.wait_while(state, |state| state.slots[slot].is_none());
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.consumed = index + 1;
+        self.changed.notify_all();
+        state.slots[slot].take().expect("it was waited for")
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+}
