@@ -67,6 +67,8 @@ struct Dir {
     path: Vec<u8>,
     meta: Metadata,
     layers: Vec<OwnedFd>,
+    /// Of each of `layers`, the number of its layer in the view.
+    numbers: Vec<usize>,
     flavour: Flavour,
 }
 
@@ -120,13 +122,19 @@ impl View {
             Some(layer) => Metadata::new(&at::stat(layer.as_fd()).map_err(LayerError::io("stat", b""))?),
             None => Metadata::empty_root(),
         };
-        let root = DirNode(Arc::new(Dir { path: Vec::new(), meta, layers, flavour }));
+        let numbers = (0..layers.len()).collect();
+        let root = DirNode(Arc::new(Dir { path: Vec::new(), meta, layers, numbers, flavour }));
         Ok(Self { root, recent: Mutex::default() })
     }
 
     /// The root directory.
     pub fn root(&self) -> &DirNode {
         &self.root
+    }
+
+    /// The root directory of one layer, by its number from the uppermost (0); see [`Node::layer`].
+    pub fn layer(&self, number: usize) -> Option<BorrowedFd<'_>> {
+        self.root.0.layers.get(number).map(AsFd::as_fd)
     }
 
     /// Resolves a path (absolute or not, it starts at the root) inside of the view: links are followed within it,
@@ -294,13 +302,14 @@ impl DirNode {
     /// Collects the directory `name` from layer `first` downwards, until a layer says that nothing below counts.
     fn descend(&self, name: &CStr, first: usize, meta: Metadata) -> Result<Self, LayerError> {
         let path = at::join(self.path(), name.to_bytes())?;
-        let mut layers = Vec::new();
-        for layer in &self.0.layers[first..] {
+        let (mut layers, mut numbers) = (Vec::new(), Vec::new());
+        for (layer, number) in self.0.layers.iter().zip(&self.0.numbers).skip(first) {
             match fs::openat(layer, name, at::DIR, Mode::empty()) {
                 Ok(dir) => {
                     let opaque = at::attribute(dir.as_fd(), self.0.flavour.opaque())
                         .map_err(LayerError::io("read the attributes of", &path))?;
                     layers.push(dir);
+                    numbers.push(*number);
                     if opaque.as_deref() == Some(b"y") {
                         break;
                     }
@@ -311,7 +320,7 @@ impl DirNode {
                 Err(source) => return Err(LayerError::Io { action: "open", path, source }),
             }
         }
-        Ok(Self(Arc::new(Dir { path, meta, layers, flavour: self.0.flavour })))
+        Ok(Self(Arc::new(Dir { path, meta, layers, numbers, flavour: self.0.flavour })))
     }
 }
 
@@ -387,6 +396,16 @@ impl Node {
             return Ok(None);
         }
         walk::capability(self.open()?.as_fd(), &self.path()?)
+    }
+
+    /// The number of the layer that has it, for [`View::layer`]: with it and the path a file can be found again
+    /// without keeping a descriptor open.
+    pub fn layer(&self) -> Option<usize> {
+        match (&self.parent, &self.dir) {
+            (Some(parent), _) => parent.0.numbers.get(self.slot).copied(),
+            (None, Some(dir)) => dir.0.numbers.first().copied(),
+            (None, None) => None,
+        }
     }
 
     /// The layer's directory and the name in it: for a hard link or a clone of the file, without opening it.
