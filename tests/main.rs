@@ -1,2 +1,5 @@
-#[test]
-fn placeholder() {}
+//! Tests of the whole program: every one runs the `rbuild` binary in a [`support::Sandbox`] of its own.
+
+mod support;
+
+mod usage;

@@ -1,0 +1,107 @@
+//! `rbuild build`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Arguments of `rbuild build`; the short forms and value names are those of `docker buildx build`.
+#[derive(Debug, Args)]
+#[command(override_usage = "rbuild build [OPTIONS] PATH | -")]
+pub(crate) struct BuildArgs {
+    /// Add a custom host-to-IP mapping
+    #[arg(long, value_name = "HOST:IP")]
+    pub(crate) add_host: Vec<String>,
+
+    /// Set build-time variables; the value is taken from the environment where only the name is given
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) build_arg: Vec<String>,
+
+    /// Additional build contexts: a folder, docker-image://NAME or another kind of source
+    #[arg(long, value_name = "NAME=SOURCE")]
+    pub(crate) build_context: Vec<String>,
+
+    /// Check the Dockerfile instead of building: print warnings, exit with 1 if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Form of what --check prints
+    #[arg(long, value_enum, requires = "check", default_value_t = CheckFormat::Text)]
+    pub(crate) format: CheckFormat,
+
+    /// Name of the Dockerfile (default: PATH/Dockerfile), - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Write the image ID to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+
+    /// Set metadata for an image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+
+    /// Networking mode for the RUN instructions during build: default, host or none
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub(crate) network: String,
+
+    /// Do not use the cache when building the image
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Output destination: DIR, -, or type=docker|oci|tar|local,dest=PATH (- is standard output)
+    #[arg(short, long, value_name = "DEST")]
+    pub(crate) output: Vec<String>,
+
+    /// Set the target platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+
+    /// Type of progress output
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub(crate) progress: Option<Progress>,
+
+    /// Suppress the build output and print the image ID on success
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Secret to expose to the build: id=ID[,src=FILE|,env=VARIABLE]
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<String>,
+
+    /// Name and optionally a tag of the image (several are possible)
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    pub(crate) tag: Vec<String>,
+
+    /// Set the target build stage to build
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+
+    /// Build context: a folder, or - for a Dockerfile or a tar archive on standard input
+    #[arg(value_name = "PATH")]
+    pub(crate) context: PathBuf,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// tty on a terminal, plain elsewhere
+    Auto,
+    /// A live view
+    Tty,
+    /// Lines, as for logs
+    Plain,
+    /// One JSON object a line on standard error
+    #[value(alias = "rawjson")]
+    Json,
+    /// Nothing but errors
+    Quiet,
+}
+
+/// `--check --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}

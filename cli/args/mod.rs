@@ -1,0 +1,17 @@
+//! What was typed: the command line as clap sees it, and nothing of what it means.
+//!
+//! Names, short forms and value names are docker's, so that people's hands and scripts find what they know.
+//! A flag that docker has and rbuild has not is an error, never ignored. What the values mean is decided in
+//! [`crate::settings`].
+
+mod build;
+mod run;
+mod store;
+mod top;
+
+pub(crate) use build::{BuildArgs, CheckFormat, Progress};
+pub(crate) use run::RunArgs;
+pub(crate) use store::{
+    DfArgs, HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs, RmiArgs, SaveArgs, TagArgs,
+};
+pub(crate) use top::{Cli, Command, ImageCommand, SystemCommand, VersionArgs, command, with_default_command};

@@ -1,0 +1,265 @@
+//! `rbuild build`.
+
+use std::path::PathBuf;
+
+use super::{Environment, OutputSettings, OutputTarget, pairs};
+use crate::args::{BuildArgs, CheckFormat, Progress};
+use crate::exit::Failure;
+
+/// What a build is to do.
+#[derive(Debug)]
+pub(crate) struct BuildSettings {
+    /// Where the files come from.
+    pub(crate) context: ContextSource,
+    /// Where the Dockerfile comes from.
+    pub(crate) dockerfile: DockerfileSource,
+    /// Names of the image, as typed.
+    pub(crate) tags: Vec<String>,
+    /// Build arguments.
+    pub(crate) build_args: Vec<(String, String)>,
+    /// Labels, in the order typed.
+    pub(crate) labels: Vec<(String, String)>,
+    /// The stage to build; None for the last.
+    pub(crate) target: Option<String>,
+    /// `os/arch[/variant]`; None for this machine's.
+    pub(crate) platform: Option<String>,
+    /// No step may come from the cache.
+    pub(crate) no_cache: bool,
+    /// RUN steps have loopback only.
+    pub(crate) network_none: bool,
+    /// Further sources of files by name.
+    pub(crate) contexts: Vec<(String, String)>,
+    /// What RUN --mount=type=secret can ask for.
+    pub(crate) secrets: Vec<Secret>,
+    /// Lines for /etc/hosts: name, address.
+    pub(crate) hosts: Vec<(String, String)>,
+    /// Results besides the image in the store.
+    pub(crate) outputs: Vec<OutputSettings>,
+    /// File that the image ID is written to.
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Only the ID is printed, on standard output.
+    pub(crate) quiet: bool,
+    /// How progress is shown.
+    pub(crate) progress: ProgressMode,
+    /// Print warnings in this form, and build nothing.
+    pub(crate) check: Option<CheckFormat>,
+}
+
+/// The build context.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ContextSource {
+    /// A folder.
+    Folder(PathBuf),
+    /// A tar archive, or a Dockerfile without a context, on standard input.
+    Stdin,
+}
+
+/// The Dockerfile.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DockerfileSource {
+    /// `Dockerfile` in the context.
+    Context,
+    /// A file, relative to the working directory.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProgressMode {
+    /// A live view.
+    Tty,
+    /// Lines.
+    Plain,
+    /// Objects.
+    Json,
+    /// Nothing but errors.
+    Quiet,
+}
+
+/// A secret of the build: its ID and where its value is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Secret {
+    /// In a file.
+    File {
+        /// Its ID.
+        id: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The value of an environment variable.
+    Value {
+        /// Its ID.
+        id: String,
+        /// The value.
+        value: Vec<u8>,
+    },
+}
+
+impl BuildSettings {
+    /// What the arguments mean in this environment.
+    pub(crate) fn new(args: BuildArgs, environment: &Environment) -> Result<Self, Failure> {
+        let context = match args.context.to_str() {
+            Some("-") => ContextSource::Stdin,
+            Some(text) if text.contains("://") || text.starts_with("git@") => {
+                return Err(Failure::new(format!(
+                    "build context {text}: remote contexts are not supported yet"
+                )));
+            }
+            _ => ContextSource::Folder(args.context),
+        };
+        let dockerfile = match args.file {
+            None => DockerfileSource::Context,
+            Some(path) if path.as_os_str() == "-" => DockerfileSource::Stdin,
+            Some(path) => DockerfileSource::Path(path),
+        };
+        if context == ContextSource::Stdin && dockerfile == DockerfileSource::Stdin {
+            return Err(Failure::new(
+                "invalid argument: can't use stdin for both build context and dockerfile",
+            ));
+        }
+        let mut tags = args.tag;
+        let mut outputs = Vec::new();
+        for text in &args.output {
+            let (output, names) = OutputSettings::parse(text, environment.stdout_is_terminal)?;
+            outputs.push(output);
+            tags.extend(names);
+        }
+        if outputs.iter().filter(|o| o.target == OutputTarget::Stdout).count() > 1 {
+            return Err(Failure::usage("--output: only one result can go to standard output"));
+        }
+        let mut build_args = pairs::assignments("--build-arg", &args.build_arg, environment)?;
+        let epoch = "SOURCE_DATE_EPOCH";
+        if let Some(value) = environment.value(epoch).filter(|v| !v.is_empty())
+            && !args.build_arg.iter().any(|a| a.split('=').next() == Some(epoch))
+        {
+            build_args.push((epoch.to_owned(), value));
+        }
+        let secrets = args.secret.iter().map(|s| secret(s, environment)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            context,
+            dockerfile,
+            tags,
+            build_args,
+            labels: labels(&args.label)?,
+            target: args.target.filter(|t| !t.is_empty()),
+            platform: args
+                .platform
+                .or_else(|| environment.value("DOCKER_DEFAULT_PLATFORM"))
+                .filter(|p| !p.is_empty()),
+            no_cache: args.no_cache,
+            network_none: network(&args.network)?,
+            contexts: contexts(&args.build_context)?,
+            secrets,
+            hosts: args.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
+            outputs,
+            iidfile: args.iidfile,
+            quiet: args.quiet,
+            progress: progress(args.progress, args.quiet, environment)?,
+            check: args.check.then_some(args.format),
+        })
+    }
+}
+
+fn progress(
+    typed: Option<Progress>,
+    quiet: bool,
+    environment: &Environment,
+) -> Result<ProgressMode, Failure> {
+    let from_environment = || match environment.value("BUILDKIT_PROGRESS").as_deref() {
+        None | Some("" | "auto") => Ok(Progress::Auto),
+        Some("tty") => Ok(Progress::Tty),
+        Some("plain") => Ok(Progress::Plain),
+        Some("rawjson" | "json") => Ok(Progress::Json),
+        Some("quiet") => Ok(Progress::Quiet),
+        Some(other) => {
+            Err(Failure::usage(format!("BUILDKIT_PROGRESS={other}: auto, tty, plain, json or quiet")))
+        }
+    };
+    let wanted = match typed {
+        Some(typed) => typed,
+        None if quiet => Progress::Quiet,
+        None => from_environment()?,
+    };
+    Ok(match wanted {
+        Progress::Plain => ProgressMode::Plain,
+        Progress::Json => ProgressMode::Json,
+        Progress::Quiet => ProgressMode::Quiet,
+        Progress::Tty if !environment.stderr_is_terminal => {
+            return Err(Failure::new("--progress=tty: standard error is not a terminal"));
+        }
+        Progress::Tty => ProgressMode::Tty,
+        Progress::Auto if environment.live_terminal() => ProgressMode::Tty,
+        Progress::Auto => ProgressMode::Plain,
+    })
+}
+
+fn labels(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let split = |text: &String| {
+        let (key, value) = pairs::split("--label", text)?;
+        Ok((key.to_owned(), value.unwrap_or_default().to_owned()))
+    };
+    texts.iter().map(split).collect()
+}
+
+/// True for `none`.
+fn network(mode: &str) -> Result<bool, Failure> {
+    match mode {
+        "" | "default" | "host" => Ok(false),
+        "none" => Ok(true),
+        _ => Err(Failure::usage(format!("network mode {mode:?} is not supported: default, host or none"))),
+    }
+}
+
+fn contexts(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let split = |text: &String| match pairs::split("--build-context", text)? {
+        (name, Some(value)) if !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Failure::usage(format!("invalid context value: {text}, expected key=value"))),
+    };
+    texts.iter().map(split).collect()
+}
+
+/// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may be in brackets.
+fn host(text: &str) -> Result<(String, String), Failure> {
+    let split = text.split_once('=').or_else(|| text.split_once(':'));
+    let (name, address) =
+        split.ok_or_else(|| Failure::usage(format!("bad format for add-host: {text:?}")))?;
+    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    if name.is_empty() || bare.parse::<std::net::IpAddr>().is_err() {
+        return Err(Failure::usage(format!("invalid IP address in add-host: {address:?}")));
+    }
+    Ok((name.to_owned(), bare.to_owned()))
+}
+
+fn secret(text: &str, environment: &Environment) -> Result<Secret, Failure> {
+    let wrong = |what: String| Failure::usage(format!("invalid argument {text:?} for --secret: {what}"));
+    let (mut id, mut src, mut env, mut kind) = (None, None, None, None);
+    for (key, value) in pairs::members("--secret", text)? {
+        match key.as_str() {
+            "id" => id = Some(value),
+            "src" | "source" => src = Some(value),
+            "env" => env = Some(value),
+            "type" => kind = Some(value),
+            _ => return Err(wrong(format!("unexpected key {key:?}"))),
+        }
+    }
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("id= is missing".into()))?;
+    let from_environment = |id: String, name: &str| match environment.value(name) {
+        Some(value) => Ok(Secret::Value { id, value: value.into_bytes() }),
+        None => Err(wrong(format!("the environment has no variable {name}"))),
+    };
+    match (kind.as_deref(), src, env) {
+        (Some("env"), Some(name), None) | (_, None, Some(name)) => from_environment(id, &name),
+        (None | Some("file"), Some(path), None) => Ok(Secret::File { id, path: path.into() }),
+        (_, Some(_), Some(_)) => Err(wrong("src= and env= exclude each other".into())),
+        // buildx: without a source, the variable of that name if there is one, else the file.
+        (None, None, None) if environment.value(&id).is_some() => from_environment(id.clone(), &id),
+        (Some("env"), None, None) => from_environment(id.clone(), &id),
+        (None | Some("file"), None, None) => Ok(Secret::File { path: id.clone().into(), id }),
+        (Some(other), ..) => Err(wrong(format!("type {other:?} is not supported"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

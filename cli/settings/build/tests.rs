@@ -1,0 +1,83 @@
+use clap::Parser;
+
+use super::*;
+use crate::args::{Cli, Command};
+
+fn settings(typed: &[&str], variables: &[(&str, &str)]) -> Result<BuildSettings, Failure> {
+    let cli = Cli::try_parse_from(["rbuild", "build"].iter().chain(typed)).expect("the parser takes it");
+    let Command::Build(args) = cli.command else { unreachable!("build was typed") };
+    BuildSettings::new(*args, &Environment::of(variables))
+}
+
+#[test]
+fn sources() {
+    let good = settings(&["-f", "-", "dir"], &[]).expect("a Dockerfile on standard input");
+    assert_eq!(good.context, ContextSource::Folder("dir".into()));
+    assert_eq!(good.dockerfile, DockerfileSource::Stdin);
+    assert_eq!(settings(&["-"], &[]).expect("a context on standard input").context, ContextSource::Stdin);
+    assert!(settings(&["-f", "-", "-"], &[]).is_err());
+    assert!(settings(&["https://example.com/x.git"], &[]).is_err());
+}
+
+#[test]
+fn build_arguments_and_the_epoch() {
+    let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+    let environment = [("SOURCE_DATE_EPOCH", "1"), ("X", "y")];
+    let got = settings(&["--build-arg", "X", "--build-arg", "NO", "."], &environment).expect("good");
+    assert_eq!(got.build_args, [pair("X", "y"), pair("SOURCE_DATE_EPOCH", "1")]);
+    let got = settings(&["--build-arg", "SOURCE_DATE_EPOCH=2", "."], &environment).expect("good");
+    assert_eq!(got.build_args, [pair("SOURCE_DATE_EPOCH", "2")]);
+}
+
+#[test]
+fn progress_modes() {
+    for (typed, variables, want) in [
+        (&["."][..], &[][..], Some(ProgressMode::Plain)),
+        (&["-q", "."], &[], Some(ProgressMode::Quiet)),
+        (&["-q", "--progress=json", "."], &[], Some(ProgressMode::Json)),
+        (&["--progress=rawjson", "."], &[], Some(ProgressMode::Json)),
+        (&["--progress=tty", "."], &[], None),
+        (&["."], &[("BUILDKIT_PROGRESS", "quiet")], Some(ProgressMode::Quiet)),
+        (&["."], &[("BUILDKIT_PROGRESS", "nonsense")], None),
+    ] {
+        assert_eq!(settings(typed, variables).ok().map(|s| s.progress), want, "{typed:?} {variables:?}");
+    }
+}
+
+#[test]
+fn secrets() {
+    let environment = Environment::of(&[("TOKEN", "t")]);
+    let value = |id: &str| Some(Secret::Value { id: id.into(), value: b"t".to_vec() });
+    let file = |id: &str, path: &str| Some(Secret::File { id: id.into(), path: path.into() });
+    for (text, want) in [
+        ("id=a,src=f", file("a", "f")),
+        ("id=a,type=file,source=f", file("a", "f")),
+        ("id=a", file("a", "a")),
+        ("id=TOKEN", value("TOKEN")),
+        ("id=a,env=TOKEN", value("a")),
+        ("id=a,type=env,src=TOKEN", value("a")),
+        ("id=a,env=NONE", None),
+        ("id=a,src=f,env=TOKEN", None),
+        ("src=f", None),
+        ("id=a,mode=0400", None),
+    ] {
+        assert_eq!(secret(text, &environment).ok(), want, "{text}");
+    }
+}
+
+#[test]
+fn hosts_and_networks() {
+    let pair = |k: &str, v: &str| Some((k.to_owned(), v.to_owned()));
+    for (text, want) in [
+        ("a:10.0.0.1", pair("a", "10.0.0.1")),
+        ("a=10.0.0.1", pair("a", "10.0.0.1")),
+        ("a:::1", pair("a", "::1")),
+        ("a:[::1]", pair("a", "::1")),
+        ("a", None),
+        ("a:b", None),
+    ] {
+        assert_eq!(host(text).ok(), want, "{text}");
+    }
+    assert_eq!(settings(&["--network", "none", "."], &[]).ok().map(|s| s.network_none), Some(true));
+    assert!(settings(&["--network", "bridge0", "."], &[]).is_err());
+}

@@ -1,0 +1,81 @@
+use clap::Parser;
+
+use super::*;
+use crate::args::{Cli, Command};
+
+fn settings(typed: &[&str], variables: &[(&str, &str)]) -> Result<RunSettings, Failure> {
+    let cli = Cli::try_parse_from(["rbuild", "run"].iter().chain(typed)).expect("the parser takes it");
+    let Command::Run(args) = cli.command else { unreachable!("run was typed") };
+    RunSettings::new(*args, &Environment::of(variables), Path::new("/here"))
+}
+
+#[test]
+fn everything_after_the_image_is_the_programs() {
+    let got = settings(&["-it", "--rm", "busybox", "ls", "-l", "--rm", "-h"], &[]).expect("good");
+    assert_eq!((got.image.as_str(), got.tty, got.interactive, got.remove), ("busybox", true, true, true));
+    assert_eq!(got.command, ["ls", "-l", "--rm", "-h"]);
+    let got = settings(&["busybox", "--", "-x"], &[]).expect("good");
+    assert_eq!(got.command, ["--", "-x"]);
+}
+
+#[test]
+fn environment() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("env");
+    std::fs::write(&file, "# comment\nA=from file\n\n  B=\nUSER\nNOT_SET\nC=x=y\n").expect("a file");
+    let path = file.to_str().expect("text");
+    let got =
+        settings(&["--env-file", path, "-e", "A=flag", "-e", "USER", "x"], &[("USER", "me")]).expect("good");
+    let want = [("A", "from file"), ("B", ""), ("USER", "me"), ("C", "x=y"), ("A", "flag"), ("USER", "me")];
+    assert_eq!(got.env, want.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    std::fs::write(&file, "A B=1\n").expect("a file");
+    let error = settings(&["--env-file", path, "x"], &[]).expect_err("a blank in the name");
+    assert!(error.message.is_some_and(|m| m.contains("env:1: invalid variable name \"A B\"")));
+}
+
+#[test]
+fn entrypoints() {
+    let of = |typed: &[&str]| settings(typed, &[]).expect("good").entrypoint;
+    assert_eq!(of(&["x"]), None);
+    assert_eq!(of(&["--entrypoint", "", "x"]), Some(None));
+    assert_eq!(of(&["--entrypoint", "sh", "x"]), Some(Some("sh".to_owned())));
+}
+
+#[test]
+fn volumes() {
+    for (text, want) in [
+        ("/a:/b", Some(("/a", "/b", false))),
+        ("/a:/b:ro", Some(("/a", "/b", true))),
+        ("./a:/b:rw,z", Some(("/here/./a", "/b", false))),
+        ("a:/b", None),
+        ("/a", None),
+        ("/a:b", None),
+        ("/a:/", None),
+        ("/a:/b:rox", None),
+        ("/a:/b:ro:x", None),
+    ] {
+        let got = volume(text, Path::new("/here")).ok();
+        let want = want.map(|(source, target, readonly)| Volume {
+            source: source.into(),
+            target: target.to_owned(),
+            readonly,
+        });
+        assert_eq!(got, want, "{text}");
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_usage_errors() {
+    for typed in [
+        &["--network", "bridge", "x"][..],
+        &["-w", "rel", "x"],
+        &["--shm-size", "much", "x"],
+        &["--tmpfs", "tmp", "x"],
+        &["--tmpfs", "/t:uid=5", "x"],
+        &["--name", "-x", "x"],
+        &["--security-opt", "seccomp=unconfined", "x"],
+        &["-e", "=x", "x"],
+    ] {
+        assert_eq!(settings(typed, &[]).map(|_| ()).expect_err("a mistake").code, USAGE, "{typed:?}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What the tests of the program share: a sandbox with a store of its own, and readers of what comes out.
+
+pub(crate) mod archive;
+mod leaks;
+pub(crate) mod outcome;
+mod sandbox;
+
+pub(crate) use outcome::Outcome;
+pub(crate) use sandbox::Sandbox;
