@@ -239,3 +239,6 @@ fn continuation(line: &str, escape: Escape) -> (&str, bool) {
     // Of several escape characters the last one is itself escaped; the number does not matter.
     if head.ends_with(escape.char()) { (line, false) } else { (head, true) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ impl Stages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

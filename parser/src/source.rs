@@ -38,8 +38,7 @@ impl LineRange {
     }
 }
 
-/// Something and where it is written. Comparisons look at both; a printed and parsed again tree is compared
-/// with [`crate::print`]'s help, not with `==`.
+/// Something and where it is written. Comparisons look at both.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Spanned<T> {
     /// What is written.

@@ -28,3 +28,9 @@ mod run;
 mod shellwords;
 pub(crate) mod statement;
 mod words;
+
+pub(crate) use json::array as json_array;
+pub(crate) use run::bodies_length;
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,8 @@ pub(super) fn with_bodies(text: &str, heredocs: &[Heredoc]) -> String {
     }
     text
 }
+
+/// How much longer [`with_bodies`] makes a command.
+pub(crate) fn bodies_length(heredocs: &[Heredoc]) -> usize {
+    heredocs.iter().map(|heredoc| 1 + heredoc.body.len() + heredoc.name.len()).sum()
+}
