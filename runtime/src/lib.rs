@@ -16,7 +16,10 @@
 //! fails in a sandbox arrives in the parent as a typed [`sandbox::SpawnError`]; a sandbox never outlives the
 //! thread that started it.
 
+pub mod caps;
 pub mod rootless;
 pub mod sandbox;
+mod seccomp;
 mod sys;
+pub mod tty;
 pub mod users;

@@ -8,6 +8,9 @@
 //! - `pty`: the ioctls of a pseudo terminal.
 #![allow(unsafe_code, reason = "this module is where it is allowed")]
 
+pub(crate) mod filter;
 pub(crate) mod launch;
 pub(crate) mod mount;
+pub(crate) mod net;
 pub(crate) mod process;
+pub(crate) mod pty;

@@ -1,25 +1,23 @@
 //! The child's half: process 1 of a sandbox, from rbuild's exec to the program's.
+//!
+//! - `world`: mounts, by way of `mount`, `overlay`, `place` (mount points), `devices` and `protect`.
+//! - `terminal`: the program's pty.
+//! - `identity`: user, groups, capabilities, system call filter.
+//! - `program`: finding and executing the program.
+//! - `reaper`: process 1 when that is not the program.
+//!
+//! The process has one thread and is alone in its namespaces until the program starts.
 
-use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
+mod devices;
+mod entry;
+mod identity;
+mod mount;
+mod overlay;
+mod place;
+mod program;
+mod protect;
+mod reaper;
+mod terminal;
+mod world;
 
-use super::error::Failure;
-use super::message::{self, News};
-use super::spawn::{INIT_NAME, SOCKET_FD};
-
-/// Returns at once, unless this process is the first one of a sandbox: then it never returns. Must be the first
-/// line of `main`, before any thread exists.
-#[expect(clippy::exit, reason = "the first process of a sandbox must not go on as rbuild")]
-pub fn dispatch() {
-    if std::env::args_os().next().is_none_or(|name| name.as_bytes() != INIT_NAME.as_bytes()) {
-        return;
-    }
-    let socket = crate::sys::process::inherited(SOCKET_FD);
-    let failure = run(socket);
-    let _ = message::send(socket, &News::Failed(failure), None);
-    std::process::exit(125)
-}
-
-fn run(_socket: BorrowedFd<'_>) -> Failure {
-    Failure::Invalid("sandboxes cannot be built yet".to_owned())
-}
+pub use entry::dispatch;

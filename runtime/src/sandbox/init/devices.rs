@@ -1,0 +1,62 @@
+//! `/dev`: a small tmpfs with the devices that every container has (spec 6.7).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, makedev};
+use rustix::mount::MountAttrFlags;
+
+use super::mount;
+use crate::sandbox::error::Failure;
+
+/// Character devices: name, major, minor.
+const NODES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+    ("core", "/proc/kcore"),
+];
+
+/// Mounts `/dev` at `point`.
+pub(super) fn mount(point: &OwnedFd, in_user_namespace: bool) -> Result<(), Failure> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    let dev = mount::create("tmpfs", &[("mode", "755"), ("size", "65536k")], attributes)
+        .map_err(mount::mounting("/dev"))?;
+    for folder in ["pts", "shm", "mqueue"] {
+        rustix::fs::mkdirat(&dev, folder, Mode::from_raw_mode(0o755))
+            .map_err(|error| Failure::setup("create", format!("/dev/{folder}"), error))?;
+    }
+    for (name, target) in LINKS {
+        rustix::fs::symlinkat(target, &dev, name)
+            .map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))?;
+    }
+    mount::attach(dev.as_fd(), point.as_fd()).map_err(mount::mounting("/dev"))?;
+    for (name, major, minor) in NODES {
+        let made = if in_user_namespace {
+            // Nobody but the machine's root may make device nodes; the host's are lent.
+            lend(&dev, name)
+        } else {
+            let mode = Mode::from_raw_mode(0o666);
+            rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, mode, makedev(major, minor))
+        };
+        made.map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))?;
+    }
+    Ok(())
+}
+
+fn lend(dev: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    let host = mount::copy_of_path(&Path::new("/dev").join(name))?;
+    attach_on_new_file(dev, name, &host)
+}
+
+/// Attaches a mount of a file at a new name of `/dev`.
+pub(super) fn attach_on_new_file(dev: &OwnedFd, name: &str, mount: &OwnedFd) -> rustix::io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
+    let point = rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o666))?;
+    mount::attach(mount.as_fd(), point.as_fd())
+}

@@ -1,0 +1,145 @@
+//! Who the program is and what it may do (spec 6.2, 6.3).
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use nix::unistd::{Gid, Uid};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+
+use super::entry::is_restricted;
+use super::place;
+use crate::caps::{self, CapSet};
+use crate::sandbox::error::Failure;
+use crate::sandbox::spec::{Privilege, Spec};
+use crate::seccomp::{self, Conditions};
+use crate::sys;
+use crate::users::{self, UserError, UserIds};
+
+/// Everything about the program's rights, worked out; [`Identity::assume`] makes it so.
+#[derive(Debug)]
+pub(super) struct Identity {
+    ids: UserIds,
+    caps: CapSet,
+    restricted: bool,
+    no_new_privileges: bool,
+    in_user_namespace: bool,
+}
+
+impl Identity {
+    /// Looks the user up in the rootfs.
+    pub(super) fn of(spec: &Spec, root: &OwnedFd, in_user_namespace: bool) -> Result<Self, Failure> {
+        let passwd = read(root, "/etc/passwd")?;
+        let group = read(root, "/etc/group")?;
+        let ids = users::lookup_user(&spec.user, &spec.extra_groups, passwd.as_deref(), group.as_deref())?;
+        let (caps, no_new_privileges) = match &spec.privilege {
+            Privilege::All => (CapSet::ALL, false),
+            Privilege::Default { add, drop, no_new_privileges } => {
+                let caps = CapSet::tweaked(add, drop).map_err(|error| Failure::Invalid(error.to_string()))?;
+                (caps, *no_new_privileges)
+            }
+        };
+        Ok(Self { ids, caps, restricted: is_restricted(spec), no_new_privileges, in_user_namespace })
+    }
+
+    pub(super) fn home(&self) -> &str {
+        &self.ids.home
+    }
+
+    pub(super) fn owner(&self) -> (u32, u32) {
+        (self.ids.uid, self.ids.gid)
+    }
+
+    /// Becomes the user, in the order in which the rights that each step needs are still there.
+    pub(super) fn assume(&self) -> Result<(), Failure> {
+        self.own_pipes();
+        if self.restricted {
+            caps::limit_bounding(self.caps)
+                .map_err(|error| Failure::setup("limit", "capabilities", error))?;
+        } else {
+            rustix::thread::set_keep_capabilities(true)
+                .map_err(|error| Failure::setup("keep", "capabilities", error))?;
+        }
+        if self.no_new_privileges {
+            rustix::thread::set_no_new_privs(true)
+                .map_err(|error| Failure::setup("set", "no_new_privs", error))?;
+        }
+        if self.restricted {
+            // Without no_new_privs this needs CAP_SYS_ADMIN, so it comes before the user; what follows is allowed.
+            let program = seccomp::program(Conditions { caps: self.caps, kernel: kernel_version() });
+            sys::filter::install(&program)
+                .map_err(|error| Failure::setup("install", "the system call filter", error))?;
+        }
+        self.switch_user()?;
+        self.settle_capabilities().map_err(|error| Failure::setup("set", "capabilities", error))
+    }
+
+    fn switch_user(&self) -> Result<(), Failure> {
+        let fail = |what: String| move |error: nix::Error| Failure::setup("become", what, error);
+        let groups: Vec<Gid> = self.ids.groups.iter().copied().map(Gid::from_raw).collect();
+        match nix::unistd::setgroups(&groups) {
+            // With a single mapped id, groups cannot be set, and there are none to set.
+            Err(nix::Error::EPERM | nix::Error::EINVAL) if self.in_user_namespace => {}
+            other => other.map_err(fail(format!("a member of groups {:?}", self.ids.groups)))?,
+        }
+        let gid = Gid::from_raw(self.ids.gid);
+        nix::unistd::setresgid(gid, gid, gid).map_err(fail(format!("group {gid}")))?;
+        let uid = Uid::from_raw(self.ids.uid);
+        nix::unistd::setresuid(uid, uid, uid).map_err(fail(format!("user {uid}")))
+    }
+
+    fn settle_capabilities(&self) -> rustix::io::Result<()> {
+        if !self.restricted {
+            let mut sets = rustix::thread::capabilities(None)?;
+            sets.inheritable = sets.permitted;
+            sets.effective = sets.permitted;
+            rustix::thread::set_capabilities(None, sets)?;
+            let each = sets.permitted.iter();
+            return each.into_iter().try_for_each(|one: CapabilitySet| {
+                rustix::thread::configure_capability_in_ambient_set(one, true)
+            });
+        }
+        // Leaving uid 0 has already taken everything.
+        caps::set_exactly(if self.ids.uid == 0 { self.caps } else { CapSet::EMPTY })
+    }
+
+    /// Gives pipes on the standard streams to the user, who could otherwise not open `/dev/stderr`; as runc does.
+    fn own_pipes(&self) {
+        for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+            let Ok(stat) = rustix::fs::fstat(stream) else { continue };
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && stat.st_uid != self.ids.uid {
+                // A pipe of somebody else's stays theirs.
+                let _ = rustix::fs::fchown(stream, Some(rustix::fs::Uid::from_raw(self.ids.uid)), None);
+            }
+        }
+    }
+}
+
+fn read(root: &OwnedFd, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let fail = |error: std::io::Error| Failure::setup("read", path, error);
+    let file = match place::open(root, path, OFlags::RDONLY | OFlags::NONBLOCK) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(error) => return Err(fail(error.into())),
+    };
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() {
+        return Err(Failure::Invalid(format!("{path} is not a regular file")));
+    }
+    if metadata.len() > users::MAX_FILE_SIZE {
+        return Err(UserError::TooLarge(path.to_owned()).into());
+    }
+    let mut bytes = Vec::new();
+    file.take(users::MAX_FILE_SIZE).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(Some(bytes))
+}
+
+fn kernel_version() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers =
+        release.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}

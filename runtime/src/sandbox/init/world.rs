@@ -1,0 +1,286 @@
+//! The file system that the program sees: the rootfs and all mounts, in order (spec 6.6).
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
+
+use super::overlay::Overlay;
+use super::place::{self, Kind};
+use super::{devices, mount, protect};
+use crate::sandbox::error::Failure;
+use crate::sandbox::message::ReceivedOrder;
+use crate::sandbox::spec::{Mount, MountSource, Privilege, Rootfs};
+
+/// The standing file system.
+#[derive(Debug)]
+pub(super) struct World {
+    /// Root of the rootfs.
+    pub(super) root: OwnedFd,
+    /// Mount points that were made and have to go, see [`crate::sandbox::spec::Mount::remove_stub`].
+    pub(super) stubs: Vec<String>,
+}
+
+enum Entry<'a> {
+    Proc,
+    Dev,
+    Pts,
+    Shm,
+    Mqueue,
+    Sys,
+    Cgroup,
+    Asked(&'a Mount),
+}
+
+/// Mounts everything. The host's file system is still there afterwards, see [`World::enter`].
+pub(super) fn build(order: &ReceivedOrder) -> Result<World, Failure> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).map_err(|error| Failure::setup("make private", "/", error))?;
+    let mut builder = Builder {
+        order,
+        root: root(&order.spec.rootfs, order.in_user_namespace)?,
+        files: None,
+        files_made: 0,
+        stubs: Vec::new(),
+    };
+    for (target, entry) in entries(&order.spec.mounts)? {
+        builder.mount(&target, &entry)?;
+    }
+    if order.spec.privilege != Privilege::All {
+        protect::apply(&builder.root)?;
+    }
+    Ok(World { root: builder.root, stubs: builder.stubs })
+}
+
+impl World {
+    /// Makes the rootfs the root and lets go of the host's file system.
+    pub(super) fn enter(&self, readonly: bool) -> Result<(), Failure> {
+        let fail = |step| move |error: Errno| Failure::setup(step, "the root file system", error);
+        if readonly {
+            mount::restrict(&self.root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)
+                .map_err(|error| Failure::setup("write-protect", "the root file system", error))?;
+        }
+        rustix::process::fchdir(&self.root).map_err(fail("enter"))?;
+        // Both on one place: the old root ends up on top and is unmounted from there.
+        rustix::process::pivot_root(".", ".").map_err(fail("pivot to"))?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(fail("unmount the host from"))?;
+        rustix::process::chdir("/").map_err(fail("enter"))
+    }
+}
+
+fn root(rootfs: &Rootfs, user_xattrs: bool) -> Result<OwnedFd, Failure> {
+    match rootfs {
+        Rootfs::Overlay { lowers, upper, work } => Overlay { lowers, upper, work, user_xattrs }.mount(),
+        Rootfs::Dir(dir) => {
+            let fail = |error| Failure::setup("mount", dir.display().to_string(), error);
+            let copy = mount::copy_of_path(dir).map_err(fail)?;
+            mount::attach_at_path(copy.as_fd(), dir).map_err(fail)?;
+            Ok(copy)
+        }
+    }
+}
+
+/// The standard mounts and those asked for, parents first; a later definition of a place wins.
+fn entries(asked: &[Mount]) -> Result<BTreeMap<PathBuf, Entry<'_>>, Failure> {
+    let mut entries: BTreeMap<PathBuf, Entry<'_>> = BTreeMap::from([
+        ("/proc".into(), Entry::Proc),
+        ("/dev".into(), Entry::Dev),
+        ("/dev/pts".into(), Entry::Pts),
+        ("/dev/shm".into(), Entry::Shm),
+        ("/dev/mqueue".into(), Entry::Mqueue),
+        ("/sys".into(), Entry::Sys),
+        ("/sys/fs/cgroup".into(), Entry::Cgroup),
+    ]);
+    for mount in asked {
+        let target = cleaned(&mount.target);
+        if target == Path::new("/") {
+            return Err(Failure::Invalid(format!("invalid mount target \"{}\"", mount.target)));
+        }
+        entries.insert(target, Entry::Asked(mount));
+    }
+    Ok(entries)
+}
+
+fn cleaned(target: &str) -> PathBuf {
+    let mut path = PathBuf::from("/");
+    for component in Path::new(target).components() {
+        match component {
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::Normal(name) => path.push(name),
+            _ => {}
+        }
+    }
+    path
+}
+
+struct Builder<'a> {
+    order: &'a ReceivedOrder,
+    root: OwnedFd,
+    /// The tmpfs in which files live that were given as bytes.
+    files: Option<OwnedFd>,
+    files_made: usize,
+    stubs: Vec<String>,
+}
+
+impl Builder<'_> {
+    fn mount(&mut self, target: &Path, entry: &Entry<'_>) -> Result<(), Failure> {
+        let target =
+            target.to_str().ok_or_else(|| Failure::Invalid("a mount target is not UTF-8".to_owned()))?;
+        let hardened = mount::HARDENED;
+        let made = match entry {
+            Entry::Asked(asked) => return self.mount_asked(target, asked),
+            Entry::Dev => {
+                let point = self.point(target, Kind::Folder, false)?;
+                return devices::mount(&point, self.order.in_user_namespace);
+            }
+            Entry::Sys => return self.mount_sys(target),
+            Entry::Cgroup => return self.mount_cgroup(target),
+            Entry::Proc => mount::create("proc", &[], hardened),
+            Entry::Mqueue => mount::create("mqueue", &[], hardened),
+            Entry::Shm => {
+                let size = self.order.spec.shm_size.to_string();
+                mount::create("tmpfs", &[("mode", "1777"), ("size", &size)], hardened)
+            }
+            Entry::Pts => {
+                let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+                let options = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+                // Group 5 does not exist in a user namespace with a single id.
+                mount::create("devpts", &options, attributes)
+                    .or_else(|_| mount::create("devpts", &options[..2], attributes))
+            }
+        };
+        let made = made.map_err(mount::mounting(target))?;
+        let point = self.point(target, Kind::Folder, false)?;
+        mount::attach(made.as_fd(), point.as_fd()).map_err(mount::mounting(target))
+    }
+
+    fn mount_sys(&mut self, target: &str) -> Result<(), Failure> {
+        let writable = self.order.spec.privilege == Privilege::All;
+        let access = if writable { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+        let sys = match mount::create("sysfs", &[], mount::HARDENED | access) {
+            // Whoever does not own the network namespace gets no sysfs of its own, but may show the host's.
+            Err(Errno::PERM) => {
+                let host = mount::copy_of_path(Path::new("/sys")).map_err(mount::mounting(target))?;
+                mount::restrict(&host, mount::HARDENED | access, true).map_err(mount::mounting(target))?;
+                host
+            }
+            other => other.map_err(mount::mounting(target))?,
+        };
+        let point = self.point(target, Kind::Folder, false)?;
+        mount::attach(sys.as_fd(), point.as_fd()).map_err(mount::mounting(target))
+    }
+
+    /// Only where the host has the one hierarchy of version 2 there; otherwise the folder stays empty.
+    fn mount_cgroup(&mut self, target: &str) -> Result<(), Failure> {
+        const CGROUP2_MAGIC: i64 = 0x6367_7270;
+        let unified =
+            rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| i64::from(fs.f_type) == CGROUP2_MAGIC);
+        let Ok(point) = place::open(&self.root, target, OFlags::PATH) else { return Ok(()) };
+        if !unified {
+            return Ok(());
+        }
+        let writable = self.order.spec.privilege == Privilege::All;
+        let access = if writable { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+        match mount::create("cgroup2", &[], mount::HARDENED | access) {
+            Err(Errno::PERM) if self.order.in_user_namespace => Ok(()),
+            made => {
+                let made = made.map_err(mount::mounting(target))?;
+                mount::attach(made.as_fd(), point.as_fd()).map_err(mount::mounting(target))
+            }
+        }
+    }
+
+    fn mount_asked(&mut self, target: &str, asked: &Mount) -> Result<(), Failure> {
+        let made = self.source(target, &asked.source)?;
+        if asked.readonly {
+            mount::restrict(&made, MountAttrFlags::MOUNT_ATTR_RDONLY, true)
+                .map_err(mount::mounting(target))?;
+        }
+        let stat = rustix::fs::fstat(&made).map_err(mount::mounting(target))?;
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let kind = if is_folder { Kind::Folder } else { Kind::File };
+        let point = self.point(target, kind, asked.remove_stub)?;
+        mount::attach(made.as_fd(), point.as_fd()).map_err(mount::mounting(target))
+    }
+
+    fn source(&mut self, target: &str, source: &MountSource) -> Result<OwnedFd, Failure> {
+        match source {
+            MountSource::Bind(path) => mount::copy_of_path(path)
+                .map_err(|error| Failure::setup("mount", format!("{} at {target}", path.display()), error)),
+            MountSource::Tmpfs { size, mode } => {
+                let mode = format!("{mode:o}");
+                let size = size.map(|size| size.to_string());
+                let mut options = vec![("mode", mode.as_str())];
+                options.extend(size.as_deref().map(|size| ("size", size)));
+                mount::create("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID)
+                    .map_err(mount::mounting(target))
+            }
+            MountSource::File { data, mode, uid, gid } => {
+                self.file(data, *mode, *uid, *gid).map_err(mount::mounting(target))
+            }
+            MountSource::Discard { lowers, source, scratch } => self.discard(target, lowers, source, scratch),
+        }
+    }
+
+    fn file(&mut self, data: &[u8], mode: u32, uid: u32, gid: u32) -> std::io::Result<OwnedFd> {
+        let files = match self.files.take() {
+            Some(files) => files,
+            None => {
+                let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+                let files = mount::create("tmpfs", &[("mode", "700")], attributes)?;
+                // Only parts of attached mounts can be mounted elsewhere; the host's /proc is not needed here.
+                mount::attach_at_path(files.as_fd(), Path::new("/proc"))?;
+                files
+            }
+        };
+        self.files_made += 1;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let file =
+            rustix::fs::openat(&files, self.files_made.to_string(), flags, Mode::from_raw_mode(0o600))?;
+        self.files = Some(files);
+        let mut file = std::fs::File::from(file);
+        std::io::Write::write_all(&mut file, data)?;
+        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        let copy = mount::copy_of(file.as_fd())?;
+        if mode & 0o111 == 0 {
+            mount::restrict(&copy, MountAttrFlags::MOUNT_ATTR_NOEXEC, false)?;
+        }
+        Ok(copy)
+    }
+
+    fn discard(
+        &self,
+        target: &str,
+        lowers: &[PathBuf],
+        source: &str,
+        scratch: &Path,
+    ) -> Result<OwnedFd, Failure> {
+        let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+        for folder in [&upper, &work] {
+            match rustix::fs::mkdirat(CWD, folder, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(Failure::setup("create", folder.display().to_string(), error)),
+            }
+        }
+        let user_xattrs = self.order.in_user_namespace;
+        let overlay = Overlay { lowers, upper: &upper, work: &work, user_xattrs }.mount()?;
+        let fail = |error| Failure::setup("mount", format!("{source} at {target}"), error);
+        let inside = place::open(&overlay, source, OFlags::PATH).map_err(fail)?;
+        mount::copy_of(inside.as_fd()).map_err(fail)
+    }
+
+    fn point(&mut self, target: &str, kind: Kind, is_stub: bool) -> Result<OwnedFd, Failure> {
+        let place = place::open_or_make(&self.root, target, kind, None)
+            .map_err(|error| Failure::setup("make the mount point", target, error))?;
+        if is_stub {
+            self.stubs.extend(place.made);
+        }
+        Ok(place.fd)
+    }
+}
