@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mount::OpenTreeFlags;
 
+use super::spawn::FIRST_FREE_FD;
 use crate::sys::mount::mount_setattr;
 
 static PROTECTED: Mutex<Option<&'static OwnedFd>> = Mutex::new(None);
@@ -22,7 +23,10 @@ pub(crate) fn protected() -> io::Result<BorrowedFd<'static>> {
     if let Some(fd) = *protected {
         return Ok(fd.as_fd());
     }
-    let fd: &'static OwnedFd = Box::leak(Box::new(read_only_mount().or_else(|_| sealed_copy())?));
+    let fd = read_only_mount().or_else(|_| sealed_copy())?;
+    // The low numbers are overwritten before the exec.
+    let fd = rustix::io::fcntl_dupfd_cloexec(&fd, FIRST_FREE_FD)?;
+    let fd: &'static OwnedFd = Box::leak(Box::new(fd));
     *protected = Some(fd);
     Ok(fd.as_fd())
 }

@@ -24,7 +24,7 @@ pub(crate) const INIT_NAME: &str = "rbuild-init";
 pub(crate) const ORDER_FD: i32 = 3;
 pub(crate) const SOCKET_FD: i32 = 4;
 /// File descriptors that are handed over get numbers from here on, clear of the numbers that they will have.
-const FIRST_FREE_FD: i32 = 10;
+pub(crate) const FIRST_FREE_FD: i32 = 10;
 
 /// Starts the process that `spec` describes and returns when the program runs.
 ///

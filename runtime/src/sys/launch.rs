@@ -47,7 +47,9 @@ impl Launch<'_> {
         let environment: [*const c_char; 1] = [std::ptr::null()];
         let fds: Vec<c_int> = self.fds.iter().map(AsRawFd::as_raw_fd).collect();
         let count = c_int::try_from(fds.len()).map_err(io::Error::other)?;
-        debug_assert!(fds.iter().all(|fd| *fd >= count), "dup2 must not overwrite a source");
+        if fds.iter().chain([&self.executable.as_raw_fd()]).any(|fd| *fd < count) {
+            return Err(io::Error::other("a file descriptor would be overwritten before it is used"));
+        }
         let orders = Orders {
             executable: self.executable.as_raw_fd(),
             arguments: arguments.as_ptr(),
