@@ -11,8 +11,9 @@ from engine import Failure, command
 SUITE = "bookworm"
 NAME = f"debian:{SUITE}"
 LOCAL_CERTIFICATES = "/usr/local/share/ca-certificates"
-# What Debian's own slim images leave out.
+# What Debian's own slim images leave out, and how they tune the package tools.
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+TUNING = ("--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"')
 
 
 def rootfs(folder):
@@ -24,12 +25,13 @@ def rootfs(folder):
     if os.geteuid() != 0:
         raise Failure("mmdebstrap needs root to make device nodes and owners")
     os.makedirs(folder, exist_ok=True)
-    hooks = [f"rm -f $1/etc/resolv.conf $1/etc/hostname"]
+    hooks = ["rm -f $1/etc/resolv.conf $1/etc/hostname"]
     if certificates():
         hooks += [f"mkdir -p $1{LOCAL_CERTIFICATES}", f"cp {LOCAL_CERTIFICATES}/*.crt $1{LOCAL_CERTIFICATES}/"]
     partial = path + ".partial"
     command(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=tar",
              *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+             *TUNING,
              *(f"--customize-hook={hook}" for hook in hooks),
              SUITE, partial, *filter(None, [os.environ.get("RBUILD_DEBIAN_MIRROR")])],
             # One instant for everything that is made here, so that the same packages give the same tar.
