@@ -32,6 +32,7 @@ mod go;
 mod grammar;
 mod instruction;
 mod lines;
+pub mod lint;
 mod parse;
 pub mod paths;
 pub mod pattern;

@@ -1,68 +1,33 @@
 //! From a parsed Dockerfile to a [`Plan`]: stages are linked, variables expanded, and the instructions that
 //! have no effect on files are folded into the configuration that the others see.
+//!
+//! Rooms: `options` is what goes in, `types` what comes out, `entry` the way in. `globals` is the scope before the
+//! first FROM, `from` and `links` say which stage or image is meant by which name, `planner` finds out what is needed
+//! and carries it out, stage by stage, on a `state`; `instructions`, `run`, `mount`, `copy`, `expose` and `signal`
+//! know the instructions; `environment`, `platform` and `reference` are the vocabulary.
+//!
+//! Invariants: no variable is left in a plan; a base image is asked for only if a needed stage wants it; a plan
+//! depends on nothing but the file, the options and what [`Bases`] answers.
 
+mod copy;
+mod entry;
+mod environment;
+mod expose;
+mod from;
+mod globals;
+mod instructions;
+mod links;
+mod mount;
+mod options;
+mod planner;
+mod platform;
+mod reference;
+mod run;
+mod signal;
+mod state;
 mod types;
 
-use std::collections::BTreeMap;
-
+pub use entry::{check, parse_warnings, plan};
+pub use environment::Environment;
+pub use options::{Base, BaseRequest, Bases, Checked, NamedContext, Options, PlanError, Planned};
 pub use types::*;
-
-use crate::source::LineRange;
-
-/// What the command line says about a build.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// `--build-arg`; None is the caller's business (a value taken from the environment).
-    pub build_args: BTreeMap<String, String>,
-    /// `--target`.
-    pub target: Option<String>,
-    /// `--platform`, normalised; None if not given.
-    pub platform: Option<String>,
-    /// The machine's own platform, normalised.
-    pub build_platform: String,
-    /// `--label`.
-    pub labels: BTreeMap<String, String>,
-    /// `--build-context`, by normalised name.
-    pub contexts: BTreeMap<String, NamedContext>,
-}
-
-/// A `--build-context` that is not the main one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NamedContext {
-    /// `docker-image://REF`, `oci-layout://...`: resolved through [`Bases`] by this text.
-    Image(String),
-    /// A folder, or something unpacked into one.
-    Folder,
-}
-
-/// A base image that the plan needs.
-#[derive(Debug)]
-pub struct BaseRequest<'a> {
-    /// The reference, expanded, as written; or the text of a [`NamedContext::Image`].
-    pub name: &'a str,
-    /// `os/arch[/variant]`, normalised.
-    pub platform: &'a str,
-    /// Where it is asked for.
-    pub lines: LineRange,
-}
-
-/// A resolved base image.
-#[derive(Debug, Clone)]
-pub struct Base {
-    /// How the caller calls it.
-    pub id: BaseId,
-    /// Its `config` object.
-    pub config: Config,
-    /// Its `author`.
-    pub author: Option<String>,
-    /// Its own `os/arch[/variant]`.
-    pub platform: String,
-    /// True if it has neither layers nor history entries that claim one.
-    pub empty: bool,
-}
-
-/// Finds base images. The only way in which a plan depends on anything but text.
-pub trait Bases {
-    /// Resolves one image. The error is a sentence for the user, in BuildKit's words where it has some.
-    fn resolve(&mut self, request: &BaseRequest<'_>) -> Result<Base, String>;
-}

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::environment::Environment;
 use crate::source::LineRange;
 
 /// Index of a step in [`Plan::steps`]. Steps are in an order in which they could run one after the other.
@@ -79,7 +80,7 @@ pub struct Run {
     /// The program and its arguments, the shell included.
     pub argv: Vec<String>,
     /// Environment in order of the most recent assignment, without HOME, proxies and secrets.
-    pub env: Vec<(String, String)>,
+    pub env: Environment,
     /// Proxy variables of the build arguments: in the process, never in the cache key.
     pub proxy_env: Vec<(String, String)>,
     /// Working directory, as WORKDIR left it (uncleaned).

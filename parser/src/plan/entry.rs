@@ -1,0 +1,56 @@
+//! The two ways in: plan a build, or only check.
+
+use super::options::{Bases, Checked, Options, PlanError, Planned};
+use super::planner::{Planner, check_config};
+use super::types::Plan;
+use crate::instruction::Dockerfile;
+use crate::lint::{Linter, Warning, parse_time};
+
+/// Plans a build of the target.
+///
+/// # Errors
+/// The first thing that is wrong, in the order in which BuildKit would find it; also the warnings, if the file asks
+/// that they be errors.
+pub fn plan(file: &Dockerfile, options: &Options, bases: &mut dyn Bases) -> Result<Planned, PlanError> {
+    let (result, lint) = go(file, options, bases, false);
+    let violation = lint.violation();
+    let warnings = lint.finish();
+    match (result, violation) {
+        (Ok(plan), None) => Ok(Planned { plan, warnings }),
+        (Ok(_), Some(message)) => Err(PlanError { message, lines: None, warnings }),
+        (Err(error), _) => Err(PlanError { warnings, ..error }),
+    }
+}
+
+/// Looks for everything that a build would warn about, in all stages if no target is given.
+pub fn check(file: &Dockerfile, options: &Options, bases: &mut dyn Bases) -> Checked {
+    let (result, lint) = go(file, options, bases, true);
+    Checked { warnings: lint.finish(), error: result.err() }
+}
+
+/// The warnings about a file of which only the beginning could be parsed.
+pub fn parse_warnings(file: &Dockerfile, options: &Options) -> Vec<Warning> {
+    let Ok(config) = check_config(file, options) else { return Vec::new() };
+    let mut lint = Linter::new(config);
+    // What is wrong with a comment is told when the file can be parsed.
+    let _ = parse_time(file, &mut lint);
+    lint.finish()
+}
+
+fn go(
+    file: &Dockerfile,
+    options: &Options,
+    bases: &mut dyn Bases,
+    checking: bool,
+) -> (Result<Plan, PlanError>, Linter) {
+    let lint = match check_config(file, options) {
+        Ok(config) => Linter::new(config),
+        Err(error) => return (Err(error), Linter::default()),
+    };
+    let mut planner = match Planner::new(file, options, bases, lint) {
+        Ok(planner) => planner,
+        Err((error, lint)) => return (Err(error), lint),
+    };
+    let result = planner.build(checking);
+    (result, planner.lint)
+}

@@ -1,0 +1,95 @@
+//! Variables in order of their most recent assignment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::expand::Lookup;
+
+/// The environment of a process, shared by all steps that see the same one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment(Arc<Vec<(String, String)>>);
+
+impl std::ops::Deref for Environment {
+    type Target = [(String, String)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<'e> IntoIterator for &'e Environment {
+    type Item = &'e (String, String);
+    type IntoIter = std::slice::Iter<'e, (String, String)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(Arc::new(pairs.into_iter().collect()))
+    }
+}
+
+impl Serialize for Environment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// What expansion and RUN see: ENV and ARG together. A new assignment moves a name to the end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Variables {
+    /// Overwritten assignments stay as holes, so that an assignment takes constant time.
+    slots: Vec<Option<(String, String)>>,
+    places: HashMap<String, usize>,
+    shared: Option<Environment>,
+}
+
+impl Variables {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        let place = self.slots.len();
+        self.slots.push(Some((name.to_owned(), value.to_owned())));
+        if let Some(old) = self.places.insert(name.to_owned(), place) {
+            self.slots[old] = None;
+        }
+        self.shared = None;
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().flatten().map(|(name, _)| name.as_str())
+    }
+
+    /// All of them, without copying as long as nothing changes.
+    pub(super) fn environment(&mut self) -> Environment {
+        let slots = &self.slots;
+        self.shared.get_or_insert_with(|| slots.iter().flatten().cloned().collect()).clone()
+    }
+}
+
+impl Lookup for Variables {
+    fn get(&self, name: &str) -> Option<&str> {
+        let place = *self.places.get(name)?;
+        self.slots[place].as_ref().map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assignments_move_to_the_end() {
+        let mut variables = Variables::default();
+        for (name, value) in [("A", "1"), ("B", "2"), ("A", "3")] {
+            variables.set(name, value);
+        }
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(variables.environment()[..], [pair("B", "2"), pair("A", "3")]);
+        assert_eq!(variables.get("A"), Some("3"));
+        assert_eq!(variables.get("C"), None);
+    }
+}

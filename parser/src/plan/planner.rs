@@ -1,0 +1,394 @@
+//! One run through a Dockerfile: link, find out what is needed, carry it out.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::from::{Bound, bind};
+use super::globals::Globals;
+use super::instructions::dispatch;
+use super::links::{Edge, Links, Origin, refuse_cycles};
+use super::options::{Base, BaseRequest, Bases, NamedContext, Options, PlanError, fail};
+use super::platform::Platform;
+use super::state::{NOT_IN_ENVIRONMENT, State};
+use super::types::{HistoryEntry, Op, Plan, Root, Step, StepId, Target};
+use crate::expand::{Expander, Lookup};
+use crate::instruction::{Dockerfile, Instruction, Kind};
+use crate::lint::{CheckConfig, Linter, Rule, parse_time, structure};
+use crate::parse::parse_trigger;
+use crate::source::LineRange;
+use crate::suggest::suggest;
+
+/// Where an instruction stands.
+pub(super) struct Site<'s> {
+    pub(super) lines: LineRange,
+    /// The keyword as written.
+    pub(super) keyword: &'s str,
+    /// What people call the stage.
+    pub(super) stage_title: &'s str,
+    /// The instruction as written, for the titles of steps.
+    pub(super) text: &'s str,
+    pub(super) escape: char,
+    pub(super) onbuild: bool,
+}
+
+/// What is known so far.
+pub(super) struct Planner<'a> {
+    file: &'a Dockerfile,
+    pub(super) options: &'a Options,
+    bases: &'a mut (dyn Bases + 'a),
+    pub(super) lint: Linter,
+    globals: Globals,
+    target_platform: Platform,
+    pub(super) links: Rc<Links<'a>>,
+    pub(super) proxies: Vec<(String, String)>,
+    /// ONBUILD instructions that a stage has to carry out first.
+    triggers: Vec<Option<Rc<[Instruction]>>>,
+    images: HashMap<(String, String), Base>,
+    results: Vec<Option<State>>,
+    steps: Vec<Step>,
+    /// Entries and the ones before them. Stages share what they have in common.
+    history: Vec<(HistoryEntry, Option<usize>)>,
+    /// Number of the last step of the current stage, and how many it has.
+    position: (u32, u32),
+}
+
+/// The checks that the file or the command line asks for.
+pub(super) fn check_config(file: &Dockerfile, options: &Options) -> Result<CheckConfig, PlanError> {
+    let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
+    let text = given.or_else(|| file.directives.check.as_ref().map(|check| check.value.as_str()));
+    Ok(CheckConfig::parse(text.unwrap_or(""))?)
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        file: &'a Dockerfile,
+        options: &'a Options,
+        bases: &'a mut (dyn Bases + 'a),
+        mut lint: Linter,
+    ) -> Result<Self, (PlanError, Linter)> {
+        let prepared = (|| {
+            parse_time(file, &mut lint)?;
+            structure(file, &mut lint)?;
+            let text = options.platform.as_deref().unwrap_or(&options.build_platform);
+            let target = Platform::parse(text)
+                .map_err(|cause| PlanError::new(format!("failed to parse platform {text}: {cause}")))?;
+            Ok((Globals::new(file, options, &target)?, target))
+        })();
+        let (globals, target_platform) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((error, lint)),
+        };
+        Ok(Self {
+            file,
+            options,
+            bases,
+            lint,
+            globals,
+            links: Rc::new(Links::new(file, options, target_platform.format())),
+            target_platform,
+            proxies: super::run::proxies(&options.build_args),
+            triggers: vec![None; file.stages.len()],
+            images: HashMap::new(),
+            results: Vec::new(),
+            steps: Vec::new(),
+            history: Vec::new(),
+            position: (0, 0),
+        })
+    }
+
+    /// Carries out the stages that the target needs; when checking without a target, all of them.
+    pub(super) fn build(&mut self, checking: bool) -> Result<Plan, PlanError> {
+        let links = Rc::clone(&self.links);
+        let bound = bind(self.file, &links, &self.globals, &self.target_platform, &mut self.lint)?;
+        let target = links.target()?;
+        let everything = checking && self.options.target.is_none();
+        let reachable = self.reach(&bound, target, everything)?;
+        self.results = vec![None; bound.len()];
+        for (index, from) in bound.iter().enumerate().filter(|(index, _)| reachable[*index]) {
+            let state = self.stage(index, from, checking)?;
+            self.results[index] = Some(state);
+        }
+        let Some(state) = self.results[target].take() else {
+            return fail("the target stage was not planned");
+        };
+        Ok(self.finish(state, target))
+    }
+
+    /// The stages that are needed. ONBUILD instructions of base images can add to them.
+    fn reach(&mut self, bound: &[Bound], target: usize, everything: bool) -> Result<Vec<bool>, PlanError> {
+        let links = Rc::clone(&self.links);
+        let file = self.file;
+        let mut edges: Vec<Vec<Edge>> = Vec::with_capacity(bound.len());
+        for (from, stage) in bound.iter().zip(&file.stages) {
+            edges.push(links.edges(from, stage.instructions.iter())?);
+        }
+        refuse_cycles(&edges, &links.titles)?;
+        loop {
+            let reachable = if everything { vec![true; bound.len()] } else { closure(&edges, target) };
+            let mut more = false;
+            for index in (0..bound.len()).filter(|index| reachable[*index]) {
+                if self.triggers[index].is_none() {
+                    let triggers = self.read_triggers(&bound[index], bound)?;
+                    let added =
+                        links.edges(&bound[index], triggers.iter()).map_err(|e| e.at(bound[index].lines))?;
+                    more |= !added.is_empty() && !triggers.is_empty();
+                    edges[index].extend(added);
+                    self.triggers[index] = Some(triggers);
+                }
+            }
+            if !more {
+                refuse_cycles(&edges, &links.titles)?;
+                return Ok(reachable);
+            }
+        }
+    }
+
+    fn read_triggers(&mut self, from: &Bound, bound: &[Bound]) -> Result<Rc<[Instruction]>, PlanError> {
+        let texts: Vec<String> = match &from.origin {
+            _ if from.replaced => Vec::new(),
+            Origin::Stage(parent) if !bound[*parent].replaced => {
+                let instructions = self.file.stages[*parent].instructions.iter();
+                let trigger = |instruction: &Instruction| match &instruction.kind {
+                    Kind::Onbuild(onbuild) => Some(onbuild.trigger.clone()),
+                    _ => None,
+                };
+                instructions.filter_map(trigger).collect()
+            }
+            Origin::Stage(parent) => {
+                self.image_of(&bound[*parent])?.map_or_else(Vec::new, |base| base.config.on_build)
+            }
+            _ => self.image_of(from)?.map_or_else(Vec::new, |base| base.config.on_build),
+        };
+        let parse =
+            |text: &String| parse_trigger(text).map_err(|cause| PlanError::new(cause.message).at(from.lines));
+        texts.iter().map(parse).collect()
+    }
+
+    /// The image that a stage starts from, if it is one.
+    fn image_of(&mut self, from: &Bound) -> Result<Option<Base>, PlanError> {
+        let name = match &from.origin {
+            Origin::Image(name) => name.clone(),
+            Origin::Context(key) => match self.links.named(key) {
+                Some(NamedContext::Image(text)) if text != "docker-image://scratch" => text.clone(),
+                _ => return Ok(None),
+            },
+            Origin::Scratch | Origin::Stage(_) => return Ok(None),
+        };
+        self.resolve(&name, &from.platform.format(), from.lines).map(Some)
+    }
+
+    fn resolve(&mut self, name: &str, platform: &str, lines: LineRange) -> Result<Base, PlanError> {
+        let key = (name.to_owned(), platform.to_owned());
+        if let Some(base) = self.images.get(&key) {
+            return Ok(base.clone());
+        }
+        let request = BaseRequest { name, platform, lines };
+        let base = self.bases.resolve(&request).map_err(|message| PlanError::new(message).at(lines))?;
+        self.images.insert(key, base.clone());
+        Ok(base)
+    }
+
+    /// What a stage starts with.
+    fn start(&mut self, from: &Bound) -> Result<State, PlanError> {
+        let platform = self.target_platform.format();
+        if let Origin::Stage(parent) = from.origin {
+            let parent = self.results[parent].as_ref();
+            return Ok(parent.expect("a base is a stage above, and reached through this one").child());
+        }
+        if let Some(base) = self.image_of(from)? {
+            return Ok(State::image(base));
+        }
+        Ok(match &from.origin {
+            Origin::Context(key) if self.links.named(key) == Some(&NamedContext::Folder) => {
+                State::empty(Root::NamedContext(key.clone()), platform)
+            }
+            _ => State::empty(Root::Scratch, platform),
+        })
+    }
+
+    fn stage(&mut self, index: usize, from: &Bound, checking: bool) -> Result<State, PlanError> {
+        let file = self.file;
+        let stage = &file.stages[index];
+        let links = Rc::clone(&self.links);
+        self.lint.enter(&stage.from.comments)?;
+        let mut state = self.start(from)?;
+        if !checking && let Origin::Image(name) = &from.origin {
+            self.warn_about_platform(name, &state, from);
+        }
+        if from.replaced {
+            return Ok(state);
+        }
+        let triggers = self.triggers[index].clone().unwrap_or_default();
+        let makes_step = |each: &&Instruction| {
+            matches!(each.kind, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_))
+        };
+        let steps = triggers.iter().chain(&stage.instructions).filter(makes_step).count();
+        let pulled = u32::from(matches!(from.origin, Origin::Image(_)));
+        self.position = (pulled, pulled + u32::try_from(steps).unwrap_or(u32::MAX - 1));
+        for (instruction, onbuild) in triggers
+            .iter()
+            .map(|each| (each, true))
+            .chain(stage.instructions.iter().map(|each| (each, false)))
+        {
+            self.lint.enter(&instruction.comments)?;
+            let site = Site {
+                lines: if onbuild { from.lines } else { instruction.lines },
+                keyword: instruction.keyword.as_str(),
+                stage_title: &links.titles[index],
+                text: &instruction.text,
+                escape: if onbuild { '\\' } else { file.escape.char() },
+                onbuild,
+            };
+            dispatch(self, &mut state, instruction, &site).map_err(|error| error.at(site.lines))?;
+        }
+        Ok(state)
+    }
+
+    fn warn_about_platform(&mut self, name: &str, state: &State, from: &Bound) {
+        let Ok(actual) = Platform::parse(&state.platform) else { return };
+        if actual.os != from.platform.os || actual.arch != from.platform.arch {
+            self.lint.warn(Rule::InvalidBaseImagePlatform, from.lines, || {
+                format!(
+                    "Base image {name} was pulled with platform \"{}\", expected \"{}\" for current build",
+                    actual.format(),
+                    from.platform.format()
+                )
+            });
+        }
+    }
+
+    /// The files of a stage, context or image. `not_ready` is the error if it is a stage that comes later.
+    pub(super) fn root(
+        &mut self,
+        origin: &Origin,
+        lines: LineRange,
+        not_ready: impl FnOnce(usize) -> String,
+    ) -> Result<Root, PlanError> {
+        match origin {
+            Origin::Scratch => Ok(Root::Scratch),
+            Origin::Stage(index) => match &self.results[*index] {
+                Some(state) => Ok(state.root.clone()),
+                None => fail(not_ready(*index)),
+            },
+            Origin::Context(key) if self.links.named(key) == Some(&NamedContext::Folder) => {
+                Ok(Root::NamedContext(key.clone()))
+            }
+            Origin::Context(_) | Origin::Image(_) => {
+                let platform = self.target_platform.clone();
+                let bound = Bound { origin: origin.clone(), platform, replaced: false, lines };
+                Ok(match self.image_of(&bound)? {
+                    Some(base) if !base.empty => Root::Base(base.id),
+                    _ => Root::Scratch,
+                })
+            }
+        }
+    }
+
+    /// Expands a word, and reports the variables in it that nobody defined.
+    pub(super) fn expand(&mut self, state: &State, text: &str, site: &Site<'_>) -> Result<String, PlanError> {
+        let expanded = Expander::new(&state.variables, site.escape).word(text)?;
+        self.report_undefined(state, &expanded.undefined, site);
+        Ok(expanded.value)
+    }
+
+    pub(super) fn report_undefined(&mut self, state: &State, names: &[String], site: &Site<'_>) {
+        let globals = &self.globals;
+        for name in names {
+            if state.is_declared(name) || NOT_IN_ENVIRONMENT.contains(&name.as_str()) {
+                continue;
+            }
+            self.lint.warn(Rule::UndefinedVar, site.lines, || {
+                let known = globals.declared.iter().map(String::as_str).chain(state.variables.names());
+                let message = format!("Usage of undefined variable '${name}'");
+                match suggest(name, known, true) {
+                    Some(candidate) => format!("{message} (did you mean ${candidate}?)"),
+                    None => message,
+                }
+            });
+        }
+    }
+
+    /// The value of a global ARG or predefined argument.
+    pub(super) fn global(&self, name: &str) -> Option<&str> {
+        self.globals.variables.get(name)
+    }
+
+    pub(super) fn epoch(&self) -> Option<i64> {
+        self.globals.epoch
+    }
+
+    /// An entry of the history without a layer.
+    pub(super) fn note(&mut self, state: &mut State, created_by: String) {
+        self.remember(state, HistoryEntry { created_by, layer: None });
+    }
+
+    fn remember(&mut self, state: &mut State, entry: HistoryEntry) {
+        self.history.push((entry, state.history));
+        state.history = Some(self.history.len() - 1);
+    }
+
+    /// Counts a step that has nothing to do.
+    pub(super) fn count_step(&mut self) {
+        self.position.0 += 1;
+    }
+
+    /// A step, and its entry in the history.
+    pub(super) fn step(&mut self, state: &mut State, op: Op, created_by: String, site: &Site<'_>) {
+        self.count_step();
+        let id = StepId(
+            u32::try_from(self.steps.len()).expect("a file of less than 4 GiB has fewer instructions"),
+        );
+        let arguments = site.text.get(site.keyword.len()..).unwrap_or_default();
+        self.steps.push(Step {
+            id,
+            parent: std::mem::replace(&mut state.root, Root::Step(id)),
+            op,
+            stage: site.stage_title.to_owned(),
+            only_stage: self.file.stages.len() == 1 && self.file.stages[0].from.kind.name.is_none(),
+            position: self.position,
+            text: format!("{}{arguments}", site.keyword.to_uppercase()),
+            lines: site.lines,
+            onbuild: site.onbuild,
+        });
+        self.remember(state, HistoryEntry { created_by, layer: Some(id) });
+    }
+
+    fn finish(&mut self, mut state: State, target: usize) -> Plan {
+        let mut history = Vec::new();
+        let mut next = state.history;
+        while let Some(index) = next {
+            let (entry, before) = &self.history[index];
+            history.push(entry.clone());
+            next = *before;
+        }
+        history.reverse();
+        let labels = self.options.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
+        state.config.labels.extend(labels);
+        let forced = self.options.platform.is_some() || state.platform.is_empty();
+        Plan {
+            steps: std::mem::take(&mut self.steps),
+            target: Target {
+                root: state.root,
+                config: state.config,
+                author: state.author,
+                base: state.base,
+                history,
+                platform: if forced { self.target_platform.format() } else { state.platform },
+                stage: self.file.stages[target].from.kind.name.as_ref().map(|name| name.lower.clone()),
+                epoch: self.globals.epoch,
+            },
+        }
+    }
+}
+
+/// The stages that `target` needs, itself included.
+fn closure(edges: &[Vec<Edge>], target: usize) -> Vec<bool> {
+    let mut reachable = vec![false; edges.len()];
+    let mut open = vec![target];
+    while let Some(stage) = open.pop() {
+        if !std::mem::replace(&mut reachable[stage], true) {
+            open.extend(edges[stage].iter().map(|edge| edge.to));
+        }
+    }
+    reachable
+}
