@@ -10,7 +10,7 @@
 //!   heredoc bodies are understood here and nowhere else.
 //! - `grammar`: a logical line becomes an instruction.
 //! - `instruction`: the tree, [`Dockerfile`]. Words in which variables are expanded are still as written.
-//!   [`print`] turns it into text again.
+//!   [`print()`] turns it into text again.
 //! - `parse`: runs the three above over a file. It always gives a tree, and a list of [`Diagnostic`]s.
 //! - [`expand`]: variables and quotes. [`pattern`], [`paths`] and [`chmod`]: the other small languages that
 //!   instructions contain.

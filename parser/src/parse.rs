@@ -206,4 +206,4 @@ impl Stages {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -160,7 +160,7 @@ impl Line {
             Some(default) => format!("{}={}", declaration.name.value, default.value),
             None => declaration.name.value.clone(),
         });
-        self.arguments(&declarations.collect::<Vec<_>>().join(" "));
+        self.quoted(&declarations.collect::<Vec<_>>());
     }
 
     fn kind(&mut self, instruction: &Instruction) {
@@ -255,7 +255,17 @@ impl Line {
     fn pairs(&mut self, pairs: &[Pair], legacy: bool) {
         let separator = if legacy { " " } else { "=" };
         let pairs = pairs.iter().map(|pair| format!("{}{separator}{}", pair.name.value, pair.value.value));
-        self.arguments(&pairs.collect::<Vec<_>>().join(" "));
+        self.quoted(&pairs.collect::<Vec<_>>());
+    }
+
+    /// Words of ENV, LABEL and ARG.
+    fn quoted(&mut self, words: &[String]) {
+        let mut joined = words.join(" ");
+        if joined.ends_with(char::is_whitespace) {
+            // An escaped blank at the end survives only in front of another escape, which is dropped.
+            joined.push(self.escape.char());
+        }
+        self.arguments(&joined);
     }
 
     fn command(&mut self, command: &Command) {

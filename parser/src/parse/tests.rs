@@ -128,7 +128,7 @@ fn parses_triggers() {
 }
 
 /// Text that is more often than not about something in the language.
-fn pieces() -> impl Strategy<Value = String> {
+pub(crate) fn pieces() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "FROM ",
         "RUN ",

@@ -66,6 +66,7 @@ fn prints_oddities() {
         "#!/bin/sh\n# syntax=x\nFROM x\n",
         "FROM x\nRUN --mount=\\\"\\\" a\n",
         "FROM x\nENV a=b\\",
+        "FROM x\nENV a=b\\ \\ \n",
         "FROM x\nRUN -- -- x\n",
     ] {
         assert!(survives(file), "{file:?} has no errors");
@@ -127,6 +128,13 @@ proptest! {
     fn printing_and_parsing_is_the_identity(lines in prop::collection::vec(line(), 0..8)) {
         let file = format!("FROM x\n{}\n", lines.join("\n"));
         survives(&file);
+    }
+
+    #[test]
+    fn so_it_is_for_wild_text(text in crate::parse::tests::pieces()) {
+        survives(&format!("FROM x\nRUN {text}\n"));
+        survives(&format!("FROM x\nENV a={text}\n"));
+        survives(&format!("FROM x\nCOPY {text}\n"));
     }
 }
 
