@@ -91,6 +91,7 @@ pub enum MountSource {
     /// A file in memory that only this sandbox sees: secrets, hosts, resolv.conf, scripts.
     File {
         /// Its bytes.
+        #[serde(with = "bytes")]
         data: Vec<u8>,
         /// Permissions.
         mode: u32,
@@ -133,4 +134,35 @@ pub enum Init {
     Reaper,
     /// The program itself, as `docker run` has it.
     Program,
+}
+
+/// Bytes as text with one letter (U+0000 to U+00FF) a byte: a list of numbers would be four times as long.
+mod bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let text: String = bytes.iter().copied().map(char::from).collect();
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.chars().map(|letter| u8::try_from(letter).map_err(de::Error::custom)).collect()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use crate::sandbox::MountSource;
+
+        #[test]
+        fn every_byte_survives() {
+            let data: Vec<u8> = (0..=255).collect();
+            let source = MountSource::File { data: data.clone(), mode: 0o400, uid: 1, gid: 2 };
+            let text = serde_json::to_string(&source).unwrap();
+            let MountSource::File { data: back, .. } = serde_json::from_str(&text).unwrap() else {
+                panic!("{text}")
+            };
+            assert_eq!(back, data);
+        }
+    }
 }

@@ -42,7 +42,8 @@ pub(super) enum Action {
     AllowWithout(u32),
 }
 
-const PERMISSION_DENIED: u16 = libc::EPERM as u16;
+/// EPERM.
+const PERMISSION_DENIED: u16 = 1;
 
 /// An action for all numbers from `start` on, up to the next range.
 #[derive(Debug, Clone, Copy)]

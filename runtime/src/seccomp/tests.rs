@@ -63,7 +63,8 @@ fn architectures() -> [Architecture; 5] {
 
 /// What the kernel's interpreter would return.
 fn run(program: &[Instruction], architecture: u32, number: u32, argument: u64) -> u32 {
-    let (low, high) = (argument as u32, (argument >> 32) as u32);
+    let low = u32::try_from(argument & u64::from(u32::MAX)).unwrap();
+    let high = u32::try_from(argument >> 32).unwrap();
     let mut accumulator = 0;
     let mut at = 0;
     loop {

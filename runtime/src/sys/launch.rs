@@ -104,7 +104,9 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
     let orders = unsafe { &*argument.cast::<Orders>() };
     for target in 0..orders.count {
         // SAFETY: `fds` has `count` elements.
-        let source = unsafe { *orders.fds.offset(target as isize) };
+        let source = unsafe { orders.fds.offset(target as isize) };
+        // SAFETY: as above; they are initialised and outlive this function.
+        let source = unsafe { *source };
         // SAFETY: dup2 takes numbers only.
         if unsafe { libc::dup2(source, target) } < 0 {
             return fail(orders);
@@ -130,8 +132,10 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
 }
 
 fn fail(orders: &Orders) -> c_int {
-    // SAFETY: errno is this thread's; the parent, whose thread storage we share, waits.
-    let errno = unsafe { *libc::__errno_location() };
+    // SAFETY: takes nothing; errno is this thread's, and the parent, whose thread storage we share, waits.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: it points to this thread's errno.
+    let errno = unsafe { *errno };
     orders.failure.store(errno, Ordering::Relaxed);
     // SAFETY: ends this process without running anything of the parent's.
     unsafe { libc::_exit(127) }

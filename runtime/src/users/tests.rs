@@ -13,7 +13,8 @@ fn ids(user: &str) -> Result<(u32, u32, Vec<u32>, String), String> {
 
 #[test]
 fn users_of_processes() {
-    let table: &[(&str, (u32, u32, &[u32], &str))] = &[
+    type Ids = (u32, u32, &'static [u32], &'static str);
+    let table: &[(&str, Ids)] = &[
         ("", (0, 0, &[0, 10], "/root")),
         ("root", (0, 0, &[0, 10], "/root")),
         ("0", (0, 0, &[0, 10], "/root")),

@@ -3,6 +3,8 @@
 //! `sandbox [FILTER]` runs the tests whose names contain FILTER; `sandbox --measure N` prints how long N starts
 //! take.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test without a harness")]
+
 mod behaviour;
 mod failures;
 mod support;

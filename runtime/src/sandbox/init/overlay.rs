@@ -22,8 +22,9 @@ pub(super) struct Overlay<'a> {
     pub(super) user_xattrs: bool,
 }
 
-/// Behaviour that the form of our layers relies on: no redirects, no metadata-only copies, no index.
-const SETTINGS: [(&str, &str); 3] = [("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
+/// Behaviour that the form of our layers relies on: no redirects (`off` would not go with
+/// `userxattr`), no metadata-only copies, no index.
+const SETTINGS: [(&str, &str); 3] = [("index", "off"), ("redirect_dir", "nofollow"), ("metacopy", "off")];
 
 /// The kernel takes no longer strings as options of the new mount API.
 const MAX_OPTION: usize = 255;

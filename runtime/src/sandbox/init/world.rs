@@ -178,8 +178,7 @@ impl Builder<'_> {
     /// Only where the host has the one hierarchy of version 2 there; otherwise the folder stays empty.
     fn mount_cgroup(&mut self, target: &str) -> Result<(), Failure> {
         const CGROUP2_MAGIC: i64 = 0x6367_7270;
-        let unified =
-            rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| i64::from(fs.f_type) == CGROUP2_MAGIC);
+        let unified = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type == CGROUP2_MAGIC);
         let Ok(point) = place::open(&self.root, target, OFlags::PATH) else { return Ok(()) };
         if !unified {
             return Ok(());
