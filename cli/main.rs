@@ -25,6 +25,8 @@ use crate::settings::Environment;
 use crate::ui::Style;
 
 fn main() -> ExitCode {
+    // In the first process of a sandbox this does not return.
+    rbuild_runtime::sandbox::dispatch();
     let environment = Environment::of_process();
     let style = Style::new(environment.colored_errors());
     let typed: Vec<OsString> = std::env::args_os().collect();

@@ -1,6 +1,7 @@
 //! What the commands do, one file each.
 
 mod dispatch;
+mod info;
 mod version;
 
 pub(crate) use dispatch::run;
