@@ -24,7 +24,8 @@ pub(crate) fn run(command: Command, environment: &Environment, _style: Style) ->
             Err(Failure::new("build is not supported yet"))
         }
         Command::Run(args) => {
-            let here = std::env::current_dir().map_err(|e| Failure::new(format!("working directory: {e}")))?;
+            let here =
+                std::env::current_dir().map_err(|e| Failure::new(format!("working directory: {e}")))?;
             RunSettings::new(*args, environment, &here)?;
             Err(Failure::new("run is not supported yet").with_code(USAGE))
         }
