@@ -1,5 +1,7 @@
 //! `COPY` and `ADD`
 
+use std::collections::BTreeMap;
+
 use super::flags::{Flag, Flags, Takes};
 use super::heredoc::marker;
 use super::json::JsonOr;
@@ -101,15 +103,16 @@ fn paths(words: Words, heredocs: &[Heredoc], keyword: &str) -> Result<Paths, Dia
         let message = format!("{keyword} cannot accept a heredoc as a destination");
         return Err(Diagnostic::new(message).at(dest.span));
     }
-    let sources = words.into_iter().map(|word| source(word, heredocs)).collect();
+    // Of two with the same name the last one wins.
+    let bodies = heredocs.iter().map(|heredoc| (heredoc.name.as_str(), heredoc.body.as_str())).collect();
+    let sources = words.into_iter().map(|word| source(word, &bodies)).collect();
     Ok(Paths { sources, dest, json })
 }
 
-/// Bodies are found by name, the last one with a name wins. A marker in a JSON array has none: it is empty.
-fn source(word: Spanned<String>, heredocs: &[Heredoc]) -> PathSource {
+/// Bodies are found by name. A marker in a JSON array has none: it is empty.
+fn source(word: Spanned<String>, bodies: &BTreeMap<&str, &str>) -> PathSource {
     let Ok(Some(marker)) = marker(&word.value) else { return PathSource::Path(word) };
-    let body = heredocs.iter().rev().find(|heredoc| heredoc.name == marker.name);
-    let body = body.map_or("", |heredoc| heredoc.body.as_str());
+    let body = bodies.get(marker.name.as_str()).copied().unwrap_or_default();
     let content = if marker.strip_tabs { strip_tabs(body) } else { body.to_owned() };
     PathSource::Heredoc { name: marker.name, expand: marker.expand, content, word }
 }

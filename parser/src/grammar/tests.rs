@@ -337,3 +337,25 @@ fn deep_nesting_ends() {
     let triggers = format!("FROM x\n{}RUN x", "ONBUILD \\\n".repeat(50_000));
     assert_eq!(parse(triggers.as_bytes()).errors.len(), 1);
 }
+
+#[test]
+fn flags_and_blanks() {
+    let target = |text: &str| {
+        let Kind::Run(run) = kind(text) else { panic!("{text}") };
+        let target = run.mounts.first().and_then(|mount| mount.fields.last()?.value.clone());
+        (target, shell(&run.command).to_owned())
+    };
+    for (text, mount, command) in [
+        ("RUN --mount=type=bind,target=\"/a b\" cat \"/a b\"", Some("/a b"), "cat \"/a b\""),
+        ("RUN --mount=type=bind,target=/b\\ c  --network=\"none\" x", Some("/b c"), "x"),
+        ("RUN \t--mount=target='/\u{e9}' \t x  y \t", Some("/\u{e9}"), "x  y"),
+        ("RUN '--mount=target=/x' && y", None, "'--mount=target=/x' && y"),
+        ("RUN -- --mount=target=/x", None, "--mount=target=/x"),
+        ("RUN \\<\\<NO '<<NO'", None, "\\<\\<NO '<<NO'"),
+    ] {
+        assert_eq!(target(text), (mount.map(str::to_owned), command.to_owned()), "{text}");
+    }
+    let Kind::Expose(expose) = kind("\tEXPOSE\t2\t1   3 ") else { panic!() };
+    let ports: Vec<_> = expose.ports.iter().map(|port| port.as_str()).collect();
+    assert_eq!(ports, ["2", "1", "3"], "in the order written");
+}
