@@ -1,8 +1,10 @@
 //! The terminal at our end: raw mode, and its size.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::termios::{OptionalActions, Termios, Winsize};
 
 /// Size of a terminal in characters.
@@ -60,4 +62,78 @@ pub fn window_size(terminal: impl AsFd) -> io::Result<WindowSize> {
 pub fn set_window_size(terminal: impl AsFd, size: WindowSize) -> io::Result<()> {
     let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
+}
+
+/// Changes of our terminal's size (SIGWINCH), as a file descriptor for poll loops.
+#[derive(Debug)]
+pub struct WindowChanges(SignalFd);
+
+impl WindowChanges {
+    /// Starts to listen. To be called before other threads exist: the signal is blocked in this thread and in those
+    /// that it starts, and one that does not block it would swallow it.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn listen() -> io::Result<Self> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGWINCH);
+        signals.thread_block()?;
+        Ok(Self(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+    }
+
+    /// Whether the size has changed since the last call.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn take(&self) -> io::Result<bool> {
+        let mut changed = false;
+        while self.0.read_signal()?.is_some() {
+            changed = true;
+        }
+        Ok(changed)
+    }
+}
+
+impl AsFd for WindowChanges {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::termios::LocalModes;
+
+    #[test]
+    fn raw_mode_ends_with_its_guard() {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let is_canonical =
+            || rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes.contains(LocalModes::ICANON);
+        let caught = std::panic::catch_unwind(|| {
+            let _raw = RawMode::enter(&pty.slave).unwrap();
+            assert!(!is_canonical());
+            panic!("the guard has to work in a panic too");
+        });
+        assert!(caught.is_err());
+        assert!(is_canonical());
+    }
+
+    #[test]
+    fn sizes_reach_the_other_end() {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let size = WindowSize { rows: 24, columns: 80 };
+        set_window_size(&pty.master, size).unwrap();
+        assert_eq!(window_size(&pty.slave).unwrap(), size);
+        assert!(RawMode::enter(std::fs::File::open("/dev/null").unwrap()).is_err());
+    }
+
+    #[test]
+    fn window_changes_are_counted_once() {
+        let changes = WindowChanges::listen().unwrap();
+        assert!(!changes.take().unwrap());
+        nix::sys::signal::raise(Signal::SIGWINCH).unwrap();
+        assert!(changes.take().unwrap());
+        assert!(!changes.take().unwrap());
+    }
 }

@@ -32,7 +32,8 @@ pub(crate) const FIRST_FREE_FD: i32 = 10;
 /// [`Child::wait`] has returned.
 ///
 /// # Errors
-/// See [`SpawnError`]; nothing is left behind then.
+/// See [`SpawnError`]; no process or mount is left behind then, but an `upper` may hold mount points that were made
+/// before the failure.
 pub fn spawn(spec: &Spec, stdio: Stdio) -> Result<Child, SpawnError> {
     check(spec)?;
     let fail = |step: &'static str| move |error: io::Error| SpawnError::setup(step, "the sandbox", &error);
