@@ -1,8 +1,21 @@
 //! What people (and programs) get to see: answers on standard output, progress and errors on standard error.
+//!
+//! Rooms: [`print`] writes, [`style`] colours, [`report`] shows an error with the lines of the Dockerfile that
+//! it is about, [`progress`] makes one of four views of a build's events: [`tty`], [`plain`], [`json`], quiet.
+//!
+//! A view is called from the threads that run the build. It takes a lock, notes or writes a line, and returns;
+//! the live view draws from a thread of its own, ten times a second at most.
 
+mod json;
+mod log;
+mod plain;
 mod print;
+mod progress;
 mod report;
 mod style;
+mod tty;
 
-pub(crate) use print::{complain, print};
+pub(crate) use print::{complain, print, print_raw, warn};
+pub(crate) use progress::progress;
+pub(crate) use report::{Place, Problem, Report};
 pub(crate) use style::Style;

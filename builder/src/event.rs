@@ -1,0 +1,101 @@
+//! What a build tells while it goes on. The builder never prints: it hands these to an [`Observer`].
+
+use std::time::Duration;
+
+use rbuild_parser::source::LineRange;
+
+/// Index of a step in [`Event::Planned`].
+pub type StepRef = usize;
+
+/// A step as people see it.
+#[derive(Debug, Clone)]
+pub struct StepInfo {
+    /// Name of the stage, or `stage-N`.
+    pub stage: String,
+    /// `[build 2/5] RUN make`.
+    pub title: String,
+    /// The instruction, keyword in upper case, continuation lines joined: `RUN make`.
+    pub instruction: String,
+    /// Where it is written.
+    pub lines: LineRange,
+}
+
+/// Which of the two streams a program wrote to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The steps that the target needs, before the first of them starts.
+    Planned(&'a [StepInfo]),
+    /// A build check found something to say (Dockerfile reference, build checks).
+    Warning(&'a rbuild_parser::lint::Warning),
+    /// A step was not in the cache and runs now.
+    Started(StepRef),
+    /// Another rbuild runs the same step; this one waits for its result.
+    Waiting {
+        /// The step.
+        step: StepRef,
+        /// Process id of the one that runs it, if it is known.
+        holder: Option<u32>,
+    },
+    /// A step's program wrote something.
+    Log {
+        /// The step.
+        step: StepRef,
+        /// Where to.
+        stream: Stream,
+        /// What: any bytes, not necessarily whole lines.
+        bytes: &'a [u8],
+    },
+    /// A step's result came from the cache.
+    Cached(StepRef),
+    /// A step has run.
+    Done {
+        /// The step.
+        step: StepRef,
+        /// How long it took, from [`Event::Started`].
+        duration: Duration,
+    },
+    /// A step failed; the build's error says how.
+    Failed {
+        /// The step.
+        step: StepRef,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A step was ended because another one failed, or because the user asked for it.
+    Cancelled(StepRef),
+    /// An output is being written.
+    Exporting {
+        /// What and where to, as people say it: `docker archive to ./image.tar`.
+        what: &'a str,
+    },
+    /// It is written.
+    Exported {
+        /// What and where to.
+        what: &'a str,
+        /// How long that took.
+        duration: Duration,
+    },
+}
+
+/// Who listens. Called from several threads at once.
+pub trait Observer: Sync {
+    /// Takes note of an event. Should return at once: the build waits for it.
+    fn on(&self, event: Event<'_>);
+}
+
+/// Nobody listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&self, _event: Event<'_>) {}
+}

@@ -1,0 +1,179 @@
+//! `--progress=json`: one object a line on standard error.
+//!
+//! Every object has `type`; members that a reader does not know are to be skipped. Steps have the numbers that
+//! `plan` gave them; times are seconds.
+//!
+//! | `type` | members | when |
+//! |---|---|---|
+//! | `plan` | `steps`: a list of `{step, stage, title, instruction, line}` | once, first |
+//! | `start` | `step`, `stage`, `title`, `instruction`, `line` | a step is not in the cache and begins |
+//! | `log` | `step`, `stream` (`stdout`, `stderr`), `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something |
+//! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
+//! | `step` | `step`, `stage`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
+//! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
+//! | `export` | `what`, for people | a result is being written |
+//! | `exported` | `what`, `duration` | it is there |
+//! | `error` | `message`, and as far as known `file`, `line`, `end_line`, `help`; `log`: the end of the failed step's output | last, once for each mistake, if the build failed |
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rbuild_builder::event::{Event, Observer, StepInfo, StepRef, Stream};
+use serde_json::{Value, json};
+
+use super::Report;
+use super::log::Lines;
+use super::progress::{Progress, lock};
+
+/// The view.
+pub(super) struct Json<W> {
+    state: Mutex<State<W>>,
+}
+
+struct State<W> {
+    out: W,
+    steps: Vec<StepInfo>,
+    runs: Vec<Run>,
+}
+
+/// A step that has been heard of.
+#[derive(Default)]
+struct Run {
+    started: Option<Instant>,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl<W: Write> Json<W> {
+    /// Objects to `out`.
+    pub(super) fn new(out: W) -> Self {
+        Self { state: Mutex::new(State { out, steps: Vec::new(), runs: Vec::new() }) }
+    }
+}
+
+impl<W: Write> State<W> {
+    fn write(&mut self, object: &Value) {
+        // One write a line, so that lines of several processes do not mix. Nobody is left to be told of a failure.
+        let _ = self.out.write_all(format!("{object}\n").as_bytes());
+    }
+
+    fn about(&self, step: StepRef, kind: &str) -> Value {
+        let mut object = json!({"type": kind, "step": step});
+        if let Some(info) = self.steps.get(step) {
+            object["stage"] = info.stage.clone().into();
+            object["title"] = info.title.clone().into();
+            object["instruction"] = info.instruction.clone().into();
+            object["line"] = info.lines.first.into();
+        }
+        object
+    }
+
+    /// One object for the lines that `bytes` complete, or with None for what the end of the step completes.
+    fn log(&mut self, step: StepRef, stream: Stream, bytes: Option<&[u8]>) {
+        let Some(run) = self.runs.get_mut(step) else { return };
+        let (lines, name) = match stream {
+            Stream::Stdout => (&mut run.stdout, "stdout"),
+            Stream::Stderr => (&mut run.stderr, "stderr"),
+        };
+        let mut whole: Vec<String> = Vec::new();
+        let each = |line: &[u8]| whole.push(String::from_utf8_lossy(line).into_owned());
+        match bytes {
+            Some(bytes) => lines.feed(bytes, each),
+            None => lines.finish(each),
+        }
+        if whole.is_empty() {
+            return;
+        }
+        let time = seconds(run.started.map_or(Duration::ZERO, |s| s.elapsed()));
+        self.write(
+            &json!({"type": "log", "step": step, "stream": name, "time": time, "text": whole.join("\n")}),
+        );
+    }
+
+    fn end(&mut self, step: StepRef, status: &str, duration: Duration) {
+        self.log(step, Stream::Stdout, None);
+        self.log(step, Stream::Stderr, None);
+        let mut object = self.about(step, "step");
+        object["status"] = status.into();
+        object["duration"] = seconds(duration).into();
+        self.write(&object);
+    }
+}
+
+impl<W: Write + Send> Observer for Json<W> {
+    fn on(&self, event: Event<'_>) {
+        let state = &mut *lock(&self.state);
+        match event {
+            Event::Planned(steps) => {
+                state.steps = steps.to_vec();
+                state.runs = steps.iter().map(|_| Run::default()).collect();
+                let list: Vec<Value> = steps.iter().enumerate().map(plan_entry).collect();
+                state.write(&json!({"type": "plan", "steps": list}));
+            }
+            Event::Started(step) => {
+                if let Some(run) = state.runs.get_mut(step) {
+                    run.started = Some(Instant::now());
+                }
+                let object = state.about(step, "start");
+                state.write(&object);
+            }
+            Event::Log { step, stream, bytes } => state.log(step, stream, Some(bytes)),
+            Event::Cached(step) => state.end(step, "cached", Duration::ZERO),
+            Event::Done { step, duration } => state.end(step, "done", duration),
+            Event::Failed { step, duration } => state.end(step, "failed", duration),
+            Event::Warning(warning) => state.write(&json!({
+                "type": "warning",
+                "rule": warning.rule.name(),
+                "message": warning.message,
+                "line": warning.lines.first,
+                "end_line": warning.lines.last,
+            })),
+            Event::Waiting { step, holder } => {
+                let mut object = state.about(step, "waiting");
+                object["holder"] = holder.into();
+                state.write(&object);
+            }
+            Event::Cancelled(step) => state.end(step, "canceled", Duration::ZERO),
+            Event::Exporting { what } => state.write(&json!({"type": "export", "what": what})),
+            Event::Exported { what, duration } => {
+                state.write(&json!({"type": "exported", "what": what, "duration": seconds(duration)}));
+            }
+        }
+    }
+}
+
+impl<W: Write + Send> Progress for Json<W> {
+    fn failed(&self, report: &Report) {
+        let state = &mut *lock(&self.state);
+        for object in report.objects() {
+            state.write(&object);
+        }
+    }
+
+    fn finished(&self) {}
+}
+
+fn plan_entry((step, info): (StepRef, &StepInfo)) -> Value {
+    json!({
+        "step": step,
+        "stage": info.stage,
+        "title": info.title,
+        "instruction": info.instruction,
+        "line": info.lines.first,
+    })
+}
+
+/// Seconds, to the microsecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}
+
+impl<W> std::fmt::Debug for Json<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Json")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! `--progress=tty`: a live view. Each running step has one line with its time and the last line of its output;
+//! a step that is done becomes a line of the terminal's history.
+//!
+//! The build's threads only note what happened. A thread of the view draws, ten times a second. The cursor is
+//! never hidden and the terminal never put into another mode, so there is nothing that a kill could leave behind.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rbuild_builder::event::{Event, Observer, StepInfo, StepRef};
+
+use super::log::{Lines, visible};
+use super::plain::{waiting, warning_text};
+use super::print::to_stderr;
+use super::progress::{Progress, lock};
+use super::{Report, Style};
+
+/// Pictures a second.
+const HERTZ: u8 = 10;
+
+/// The view.
+pub(super) struct Tty {
+    shared: Arc<Shared>,
+    drawing: Mutex<Option<JoinHandle<()>>>,
+    style: Style,
+}
+
+struct Shared {
+    bars: MultiProgress,
+    state: Mutex<State>,
+    stop: AtomicBool,
+}
+
+struct State {
+    begun: Instant,
+    steps: Vec<StepInfo>,
+    runs: Vec<Run>,
+    summary: ProgressBar,
+    ended: usize,
+    cached: usize,
+    exporting: Option<ProgressBar>,
+}
+
+#[derive(Default)]
+struct Run {
+    lines: Lines,
+    /// The last whole line, as it came.
+    last: Vec<u8>,
+    /// The step's line, and when it began.
+    live: Option<(ProgressBar, Instant)>,
+}
+
+impl Tty {
+    /// A view on standard error.
+    pub(super) fn new(style: Style) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
+        let summary = bars.add(line());
+        let state = State {
+            begun: Instant::now(),
+            steps: Vec::new(),
+            runs: Vec::new(),
+            summary,
+            ended: 0,
+            cached: 0,
+            exporting: None,
+        };
+        let shared = Arc::new(Shared { bars, state: Mutex::new(state), stop: AtomicBool::new(false) });
+        let of_thread = Arc::clone(&shared);
+        let drawing = std::thread::Builder::new().name("progress".into()).spawn(move || of_thread.draw());
+        Self { shared, drawing: Mutex::new(drawing.ok()), style }
+    }
+
+    /// Ends the thread and wipes the live lines.
+    fn leave(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = lock(&self.drawing).take() {
+            thread.thread().unpark();
+            // It has no result; if it panicked, the view is gone anyway.
+            let _ = thread.join();
+        }
+        let _ = self.shared.bars.clear();
+    }
+
+    fn history(&self, text: String) {
+        // Above the live lines.
+        let _ = self.shared.bars.println(text);
+    }
+}
+
+/// A line of the live view; its text is made by us, so that the steps' output cannot be taken for a template.
+fn line() -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style)
+}
+
+impl Shared {
+    fn draw(&self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            {
+                let state = lock(&self.state);
+                for (run, info) in state.runs.iter().zip(&state.steps) {
+                    if let Some((bar, since)) = &run.live {
+                        bar.set_message(live_text(info, *since, run));
+                    }
+                }
+                state.summary.set_message(state.summary_text());
+            }
+            std::thread::park_timeout(Duration::from_millis(1000 / u64::from(HERTZ)));
+        }
+    }
+}
+
+fn live_text(info: &StepInfo, since: Instant, run: &Run) -> String {
+    let partial = run.lines.partial();
+    let last = visible(if partial.is_empty() { &run.last } else { partial });
+    let separator = if last.is_empty() { "" } else { "  " };
+    format!("=> {} {:.1}s{separator}{last}", info.title, since.elapsed().as_secs_f64())
+}
+
+impl State {
+    fn summary_text(&self) -> String {
+        let cached = if self.cached > 0 { format!(", {} cached", self.cached) } else { String::new() };
+        let time = self.begun.elapsed().as_secs_f64();
+        format!("[+] Building {time:.1}s ({}/{} steps{cached})", self.ended, self.steps.len())
+    }
+
+    /// Ends a step's live line; returns its title.
+    fn end(&mut self, step: StepRef) -> String {
+        self.ended += 1;
+        if let Some(run) = self.runs.get_mut(step) {
+            if let Some((bar, _)) = run.live.take() {
+                bar.finish_and_clear();
+            }
+        }
+        self.steps.get(step).map(|i| i.title.clone()).unwrap_or_default()
+    }
+}
+
+impl Observer for Tty {
+    fn on(&self, event: Event<'_>) {
+        let mut history = None;
+        let state = &mut *lock(&self.shared.state);
+        match event {
+            Event::Planned(steps) => {
+                state.steps = steps.to_vec();
+                state.runs = steps.iter().map(|_| Run::default()).collect();
+            }
+            Event::Started(step) => {
+                if let Some(run) = state.runs.get_mut(step) {
+                    let bar = self.shared.bars.insert_before(&state.summary, line());
+                    run.live = Some((bar, Instant::now()));
+                }
+            }
+            Event::Log { step, bytes, .. } => {
+                if let Some(run) = state.runs.get_mut(step) {
+                    run.lines.feed(bytes, |line| line.clone_into(&mut run.last));
+                }
+            }
+            Event::Cached(step) => {
+                state.cached += 1;
+                let title = state.end(step);
+                history = Some(format!("{} {title}", self.style.faint("CACHED")));
+            }
+            Event::Done { step, duration } => {
+                let title = state.end(step);
+                let done = self.style.good("DONE  ");
+                history = Some(format!("{done} {title} {:.1}s", duration.as_secs_f64()));
+            }
+            Event::Failed { step, duration } => {
+                let title = state.end(step);
+                let failed = self.style.error("FAILED");
+                history = Some(format!("{failed} {title} {:.1}s", duration.as_secs_f64()));
+            }
+            Event::Warning(warning) => {
+                history = Some(format!("{} {}", self.style.warning("WARNING:"), warning_text(warning)));
+            }
+            Event::Waiting { step, holder } => {
+                let title = state.steps.get(step).map_or("", |i| i.title.as_str());
+                history = Some(format!("{} {title} {}", self.style.faint("WAIT  "), waiting(holder)));
+            }
+            Event::Cancelled(step) => {
+                let title = state.end(step);
+                history = Some(format!("{} {title}", self.style.faint("CANCELED")));
+            }
+            Event::Exporting { what } => {
+                let bar = self.shared.bars.insert_before(&state.summary, line());
+                bar.set_message(format!("=> exporting {what}"));
+                state.exporting = Some(bar);
+            }
+            Event::Exported { what, duration } => {
+                if let Some(bar) = state.exporting.take() {
+                    bar.finish_and_clear();
+                }
+                let done = self.style.good("DONE  ");
+                history = Some(format!("{done} exporting {what} {:.1}s", duration.as_secs_f64()));
+            }
+        }
+        if let Some(text) = history {
+            self.history(text);
+        }
+    }
+}
+
+impl Progress for Tty {
+    fn failed(&self, report: &Report) {
+        self.leave();
+        to_stderr(report.text(self.style).as_bytes());
+    }
+
+    fn finished(&self) {
+        self.leave();
+        let text = lock(&self.shared.state).summary_text();
+        to_stderr(format!("{text} FINISHED\n").as_bytes());
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl std::fmt::Debug for Tty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tty")
+    }
+}
