@@ -40,7 +40,8 @@ fn from_casing(from: &Instruction<From>, lint: &mut Linter) {
     }
     let (keyword, alias) = (&from.keyword.value, &name.keyword.value);
     let uniform = is_lower(keyword) || is_upper(keyword);
-    if uniform && is_lower(keyword) != is_lower(alias) || uniform && is_upper(keyword) != is_upper(alias) {
+    let same = is_lower(keyword) == is_lower(alias) && is_upper(keyword) == is_upper(alias);
+    if uniform && !same {
         lint.warn(Rule::FromAsCasing, from.lines, || {
             format!("'{alias}' and '{keyword}' keywords' casing do not match")
         });

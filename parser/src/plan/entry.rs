@@ -43,14 +43,11 @@ fn go(
     bases: &mut dyn Bases,
     checking: bool,
 ) -> (Result<Plan, PlanError>, Linter) {
-    let lint = match check_config(file, options) {
+    let mut lint = match check_config(file, options) {
         Ok(config) => Linter::new(config),
         Err(error) => return (Err(error), Linter::default()),
     };
-    let mut planner = match Planner::new(file, options, bases, lint) {
-        Ok(planner) => planner,
-        Err((error, lint)) => return (Err(error), lint),
-    };
-    let result = planner.build(checking);
-    (result, planner.lint)
+    let result =
+        Planner::new(file, options, bases, &mut lint).and_then(|mut planner| planner.build(checking));
+    (result, lint)
 }

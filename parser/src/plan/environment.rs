@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 
 use crate::expand::Lookup;
 
+/// So many holes are not worth closing.
+const FEW: usize = 16;
+
 /// The environment of a process, shared by all steps that see the same one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(Arc<Vec<(String, String)>>);
@@ -57,6 +60,18 @@ impl Variables {
             self.slots[old] = None;
         }
         self.shared = None;
+        if self.slots.len() > 2 * self.places.len() + FEW {
+            self.close_holes();
+        }
+    }
+
+    fn close_holes(&mut self) {
+        self.slots.retain(Option::is_some);
+        for (place, (name, _)) in self.slots.iter().flatten().enumerate() {
+            if let Some(known) = self.places.get_mut(name) {
+                *known = place;
+            }
+        }
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -91,5 +106,10 @@ mod tests {
         assert_eq!(variables.environment()[..], [pair("B", "2"), pair("A", "3")]);
         assert_eq!(variables.get("A"), Some("3"));
         assert_eq!(variables.get("C"), None);
+        for number in 0..100 {
+            variables.set("A", &number.to_string());
+        }
+        assert_eq!(variables.environment()[..], [pair("B", "2"), pair("A", "99")]);
+        assert_eq!((variables.get("A"), variables.get("B")), (Some("99"), Some("2")));
     }
 }

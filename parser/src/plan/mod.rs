@@ -25,6 +25,8 @@ mod reference;
 mod run;
 mod signal;
 mod state;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use entry::{check, parse_warnings, plan};

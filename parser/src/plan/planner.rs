@@ -36,7 +36,7 @@ pub(super) struct Planner<'a> {
     file: &'a Dockerfile,
     pub(super) options: &'a Options,
     bases: &'a mut (dyn Bases + 'a),
-    pub(super) lint: Linter,
+    pub(super) lint: &'a mut Linter,
     globals: Globals,
     target_platform: Platform,
     pub(super) links: Rc<Links<'a>>,
@@ -64,20 +64,14 @@ impl<'a> Planner<'a> {
         file: &'a Dockerfile,
         options: &'a Options,
         bases: &'a mut (dyn Bases + 'a),
-        mut lint: Linter,
-    ) -> Result<Self, (PlanError, Linter)> {
-        let prepared = (|| {
-            parse_time(file, &mut lint)?;
-            structure(file, &mut lint)?;
-            let text = options.platform.as_deref().unwrap_or(&options.build_platform);
-            let target = Platform::parse(text)
-                .map_err(|cause| PlanError::new(format!("failed to parse platform {text}: {cause}")))?;
-            Ok((Globals::new(file, options, &target)?, target))
-        })();
-        let (globals, target_platform) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return Err((error, lint)),
-        };
+        lint: &'a mut Linter,
+    ) -> Result<Self, PlanError> {
+        parse_time(file, lint)?;
+        structure(file, lint)?;
+        let text = options.platform.as_deref().unwrap_or(&options.build_platform);
+        let target_platform = Platform::parse(text)
+            .map_err(|cause| PlanError::new(format!("failed to parse platform {text}: {cause}")))?;
+        let globals = Globals::new(file, options, &target_platform)?;
         Ok(Self {
             file,
             options,
@@ -99,7 +93,7 @@ impl<'a> Planner<'a> {
     /// Carries out the stages that the target needs; when checking without a target, all of them.
     pub(super) fn build(&mut self, checking: bool) -> Result<Plan, PlanError> {
         let links = Rc::clone(&self.links);
-        let bound = bind(self.file, &links, &self.globals, &self.target_platform, &mut self.lint)?;
+        let bound = bind(self.file, &links, &self.globals, &self.target_platform, self.lint)?;
         let target = links.target()?;
         let everything = checking && self.options.target.is_none();
         let reachable = self.reach(&bound, target, everything)?;

@@ -1,0 +1,100 @@
+use super::*;
+
+#[test]
+fn messages_and_lines() {
+    let table: &[(&str, &str, Option<u32>)] = &[
+        ("FROM busybox AS a\nFROM a\nCOPY --from=9 x /", "invalid stage index 9", None),
+        ("FROM busybox\nRUN --mount=target=/ true", "invalid mount target \"/\"", Some(2)),
+        (
+            "FROM busybox\nWORKDIR /w\nRUN --mount=size=1,target=/x true",
+            "unexpected key 'size' for mount type 'bind'",
+            Some(3),
+        ),
+        (
+            "FROM busybox\nRUN --mount=type=tmpfs,mode=1,target=/x true",
+            "mode not allowed for \"tmpfs\" type mounts",
+            Some(2),
+        ),
+        (
+            "FROM busybox\nRUN --mount=type=secret true",
+            "invalid secret mount. one of source, target required",
+            Some(2),
+        ),
+        (
+            "FROM busybox\nRUN --mount=type=cache,target=/x,sharing=lockd true",
+            "unsupported sharing value \"lockd\" (did you mean locked?)",
+            Some(2),
+        ),
+        (
+            "FROM busybox\nRUN --mount=oops,target=/x true",
+            "invalid field 'oops' must be a key=value pair",
+            Some(2),
+        ),
+        ("FROM busybox\nRUN --mount=target=/x,ro=maybe true", "invalid value for ro: maybe", Some(2)),
+        ("FROM busybox\nRUN --mount=type=ssh,source=x true", "ssh does not support source", Some(2)),
+        (
+            "FROM busybox AS a\nRUN --mount=from=b,target=/x true\nFROM busybox AS b\nFROM a",
+            "cannot mount from stage \"b\" to \"/x\", stage needs to be defined before current command",
+            Some(2),
+        ),
+        ("FROM busybox\nRUN []", "arguments are required", Some(2)),
+        ("FROM busybox\nCOPY git@h.invalid:x /", "source can't be a git ref for COPY", Some(2)),
+        ("FROM busybox\nCOPY --chmod=u~x a /", "invalid syntax", Some(2)),
+        (
+            "FROM busybox\nADD --checksum=sha256:0 https://x.invalid/f /",
+            "invalid checksum digest length",
+            Some(2),
+        ),
+        (
+            "FROM busybox\nADD --checksum=md5:00 https://x.invalid/f /",
+            "unsupported digest algorithm",
+            Some(2),
+        ),
+        (
+            "FROM busybox\nADD --checksum=md5:00 https://x.invalid/f b /",
+            "checksum can't be specified for multiple sources",
+            Some(2),
+        ),
+        (
+            "FROM busybox AS a\nCOPY --from=b x /\nFROM a AS b\nCOPY x /",
+            "circular dependency detected on stage: a",
+            Some(3),
+        ),
+        ("FROM nowhere\nRUN true", "nowhere: failed to resolve source metadata: not found", Some(1)),
+        (
+            "FROM busybox AS unused\nCOPY --from=bad: x /\nFROM busybox",
+            "failed to parse stage name \"bad:\": invalid reference format",
+            Some(2),
+        ),
+        (
+            "FROM --platform=$BUILDPLATFROM busybox",
+            "empty platform value from expression $BUILDPLATFROM (did you mean BUILDPLATFORM?)",
+            Some(1),
+        ),
+        ("ARG SOURCE_DATE_EPOCH=soon\nFROM busybox", "invalid SOURCE_DATE_EPOCH: soon", None),
+        ("ARG A=${B:?no}\nFROM busybox", "failed to process \"${B:?no}\": B: no", Some(1)),
+    ];
+    for (file, message, line) in table {
+        let error = try_plan(file, &options()).map(|_| ()).unwrap_err();
+        assert_eq!(error.message, *message, "{file}");
+        assert_eq!(error.lines.map(|lines| lines.first), *line, "{file}");
+    }
+}
+
+#[test]
+fn unneeded_stages_cannot_fail() {
+    for file in [
+        "FROM nowhere AS unused\nCOPY https://x/ y\nFROM busybox",
+        "FROM busybox AS unused\nENV A=${B:?no}\nFROM busybox",
+    ] {
+        assert!(planned(file).steps.is_empty());
+    }
+}
+
+#[test]
+fn violations_are_errors_if_asked_for() {
+    let error =
+        try_plan("# check=error=true\nFROM busybox AS A\nMAINTAINER x", &options()).map(|_| ()).unwrap_err();
+    assert_eq!(error.message, "lint violation found for rules: MaintainerDeprecated, StageNameCasing");
+    assert_eq!(error.warnings.len(), 2);
+}
