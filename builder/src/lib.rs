@@ -1,2 +1,4 @@
 //! Placeholder.
+pub mod context;
+pub mod copy;
 pub mod event;

@@ -1,0 +1,77 @@
+//! Paths inside a source or a root file system: bytes, relative, without `.`, `..` and trailing slashes.
+//! The empty path is the root.
+
+/// `parent/name`; the name alone below the root.
+pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+    if parent.is_empty() {
+        return name.to_vec();
+    }
+    if name.is_empty() {
+        return parent.to_vec();
+    }
+    let mut path = Vec::with_capacity(parent.len() + 1 + name.len());
+    path.extend_from_slice(parent);
+    path.push(b'/');
+    path.extend_from_slice(name);
+    path
+}
+
+/// The last component; empty for the root.
+pub(crate) fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or(path)
+}
+
+/// Everything before the last component.
+pub(crate) fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&b| b == b'/').map_or(&[], |at| &path[..at])
+}
+
+/// The components, without empty ones and `.`.
+pub(crate) fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".")
+}
+
+/// Lexically cleaned and relative to the root; `..` at the root stays there.
+pub(crate) fn clean(path: &[u8]) -> Vec<u8> {
+    let mut stack: Vec<&[u8]> = Vec::new();
+    for part in components(path) {
+        if part == b".." {
+            stack.pop();
+        } else {
+            stack.push(part);
+        }
+    }
+    stack.join(&b'/')
+}
+
+/// For messages: absolute inside its root.
+pub(crate) fn show(path: &[u8]) -> String {
+    format!("/{}", String::from_utf8_lossy(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaning_stays_inside_the_root() {
+        for (path, want) in [
+            ("/a//b/./c/", "a/b/c"),
+            ("../../x", "x"),
+            ("/a/../..", ""),
+            ("a/b/../c", "a/c"),
+            ("", ""),
+        ] {
+            assert_eq!(clean(path.as_bytes()), want.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_path() {
+        assert_eq!(join(b"", b"a"), b"a");
+        assert_eq!(join(b"a", b"b"), b"a/b");
+        assert_eq!(parent(b"a/b/c"), b"a/b");
+        assert_eq!(parent(b"a"), b"");
+        assert_eq!(base_name(b"a/b"), b"b");
+    }
+}

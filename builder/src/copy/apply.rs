@@ -1,0 +1,36 @@
+//! COPY and ADD, done.
+
+use std::os::fd::BorrowedFd;
+
+use rbuild_image::layer::{Flavour, View};
+
+use super::error::CopyError;
+use super::merge;
+use super::reuse::Reuse;
+use super::select::Selection;
+use super::write;
+
+/// Writes the layer that a selection makes of a destination into `upper`, an empty directory, in the form that
+/// overlayfs mounts. Nothing is written if the rules of COPY forbid it.
+///
+/// `upper` itself gets the attributes of the destination's root, as overlayfs would show them.
+///
+/// # Errors
+/// Directories and files in each other's way, a source that changed since it was selected, or a failing write;
+/// `upper` is then of no use any more.
+pub fn apply(
+    selection: &Selection<'_>,
+    dest: &View,
+    upper: BorrowedFd<'_>,
+    flavour: Flavour,
+    reuse: Option<&dyn Reuse>,
+) -> Result<(), CopyError> {
+    if selection.copy.link {
+        // Made on nothing: such a layer does not depend on what is below it.
+        let nothing = View::new(Vec::new(), flavour)?;
+        let tree = merge::plan(selection, &nothing, upper)?;
+        return write::write(tree, Some(selection), upper, reuse);
+    }
+    let tree = merge::plan(selection, dest, upper)?;
+    write::write(tree, Some(selection), upper, reuse)
+}

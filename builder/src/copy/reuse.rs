@@ -1,0 +1,34 @@
+//! Files that need not be written, since an earlier layer has them.
+
+use std::path::PathBuf;
+
+use super::owner::Owner;
+use crate::context::{ContentHash, FileTime};
+
+/// A file as it will stand in the new layer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// BLAKE3 of its content.
+    pub content: ContentHash,
+    /// Bytes of its content.
+    pub size: u64,
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: u32,
+    /// User and group id.
+    pub owner: (u32, u32),
+    /// Modification time.
+    pub mtime: FileTime,
+}
+
+impl Wanted {
+    pub(crate) fn new(content: ContentHash, size: u64, mode: u32, owner: Owner, mtime: FileTime) -> Self {
+        Self { content, size, mode, owner: (owner.uid, owner.gid), mtime }
+    }
+}
+
+/// Knows files of the store that a new layer can link to. Asked only for files without extended attributes.
+pub trait Reuse: Sync {
+    /// A file that is equal in everything that `wanted` says and that will never change. That it still looks so
+    /// is checked; that it has this content is not.
+    fn find(&self, wanted: &Wanted) -> Option<PathBuf>;
+}

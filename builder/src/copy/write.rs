@@ -1,0 +1,404 @@
+//! Writes a planned layer into its directory.
+//!
+//! First everything is made, files side by side on all cores; then the further names of files; then the
+//! attributes of directories, from the leaves to the root, because making an entry changes its directory's time.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
+    chmodat, chownat, fchmod, fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat,
+    utimensat,
+};
+use rustix::io::Errno;
+
+use super::data::Mover;
+use super::error::CopyError;
+use super::owner::Owner;
+use super::reuse::{Reuse, Wanted};
+use super::select::Selection;
+use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree, XattrSource};
+use crate::context::path::{join, parent, base_name};
+use crate::context::xattr::{self, Xattrs};
+use crate::context::{ContextError, FileTime, Found, Inode, Kind, Known, Meta, now, open_below, read};
+
+/// Writes the layer. `selection` is where its files come from; a tree of WORKDIR has none.
+pub(crate) fn write(
+    mut tree: Tree<'_>,
+    selection: Option<&Selection<'_>>,
+    upper: BorrowedFd<'_>,
+    reuse: Option<&dyn Reuse>,
+) -> Result<(), CopyError> {
+    let hiding: Vec<NodeId> = (0..tree.nodes.len())
+        .filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides))
+        .collect();
+    for id in hiding {
+        tree.hide_below(id)?;
+    }
+    let writer = Writer {
+        tree: &tree,
+        selection,
+        upper,
+        reuse,
+        mover: Mover::new(),
+        us: Owner {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        },
+        linked: Mutex::default(),
+        names: Mutex::default(),
+    };
+    writer.fill(upper, ROOT, b"")?;
+    writer.more_names()?;
+    writer.finish_dir(upper, ROOT, b"")
+}
+
+struct Writer<'t, 'a> {
+    tree: &'t Tree<'a>,
+    selection: Option<&'t Selection<'t>>,
+    upper: BorrowedFd<'t>,
+    reuse: Option<&'t dyn Reuse>,
+    mover: Mover,
+    us: Owner,
+    /// Inodes of other layers that this layer already has a link to: never two, they would become one file.
+    linked: Mutex<HashSet<Inode>>,
+    /// Further names of files, by the file.
+    names: Mutex<BTreeMap<NodeId, Vec<Vec<u8>>>>,
+}
+
+impl Writer<'_, '_> {
+    /// Makes the entries of a directory, and those below.
+    fn fill(&self, dir: BorrowedFd<'_>, id: NodeId, path: &[u8]) -> Result<(), CopyError> {
+        let Some(planned) = self.tree.dir(id) else { return Ok(()) };
+        let children: Vec<(&Vec<u8>, NodeId)> =
+            planned.children.iter().map(|(name, id)| (name, *id)).collect();
+        children.into_par_iter().with_max_len(16).try_for_each(|(name, id)| {
+            let path = join(path, name);
+            if self.tree.dir(id).is_some() {
+                let below = make_dir(dir, name).map_err(|e| CopyError::write("make", &path, e))?;
+                return self.fill(below.as_fd(), id, &path);
+            }
+            self.make(dir, name, id, &path)
+        })
+    }
+
+    fn make(&self, dir: BorrowedFd<'_>, name: &[u8], id: NodeId, path: &[u8]) -> Result<(), CopyError> {
+        let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
+        match &self.tree.nodes[id].made {
+            Made::Dir(_) => Ok(()),
+            Made::File { content, with } => self.file(dir, name, path, content, with),
+            Made::Symlink { target, with } => {
+                symlinkat(target.as_slice(), dir, name).map_err(failed("link"))?;
+                self.dress(dir, name, path, with, false)
+            }
+            Made::Special { kind, device, with } => {
+                if *kind == Kind::Char && *device == (0, 0) {
+                    return Err(CopyError::Unsupported(format!(
+                        "cannot copy device 0:0 to {}: in a layer it means that something was removed",
+                        crate::context::path::show(path)
+                    )));
+                }
+                let file_type = match kind {
+                    Kind::Char => FileType::CharacterDevice,
+                    Kind::Block => FileType::BlockDevice,
+                    // Sockets never get into an image.
+                    Kind::Socket => return Ok(()),
+                    _ => FileType::Fifo,
+                };
+                mknodat(dir, name, file_type, Mode::from_raw_mode(0o600), makedev(device.0, device.1))
+                    .map_err(failed("make the device"))?;
+                self.dress(dir, name, path, with, true)
+            }
+            Made::Link(target) => {
+                let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                names.entry(*target).or_default().push(path.to_vec());
+                Ok(())
+            }
+            Made::Whiteout => {
+                let nothing = Mode::empty();
+                mknodat(dir, name, FileType::CharacterDevice, nothing, makedev(0, 0))
+                    .map_err(failed("hide"))
+            }
+        }
+    }
+
+    fn file(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        content: &Content,
+        with: &Attributes,
+    ) -> Result<(), CopyError> {
+        let xattrs = self.xattrs(with, content)?;
+        if self.link_instead(dir, name, content, with, &xattrs)? {
+            return Ok(());
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut to: File = openat(dir, name, flags, Mode::from_raw_mode(0o600))
+            .map_err(|e| CopyError::write("create", path, e))?
+            .into();
+        self.bytes(content, &mut to, path)?;
+        let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
+        if with.owner != self.us {
+            fchown(&to, uid(with.owner), gid(with.owner)).map_err(failed("set the owner of"))?;
+        }
+        fchmod(&to, mode(with.mode)).map_err(failed("set the mode of"))?;
+        xattr::write(dir.as_raw_fd(), name, &xattrs);
+        if let Some(time) = with.mtime {
+            futimens(&to, &times(time)).map_err(failed("set the time of"))?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, content: &Content, to: &mut File, path: &[u8]) -> Result<(), CopyError> {
+        let wrote = |result: std::io::Result<()>| {
+            result.map_err(|cause| CopyError::Write {
+                operation: "write",
+                path: crate::context::path::show(path),
+                cause,
+            })
+        };
+        match content {
+            Content::Bytes(bytes) => wrote(std::io::Write::write_all(to, bytes)),
+            Content::Range { file, offset, size } => wrote(Mover::range(file, *offset, *size, to)),
+            Content::Dest(found, at) => {
+                let root = self.tree.dest().layer(found.layer as usize);
+                let Some(root) = root else { return Ok(()) };
+                let from: File = open_below(root, at, OFlags::RDONLY | OFlags::NOFOLLOW)
+                    .map_err(|cause| ContextError::io("open", at, cause))?
+                    .into();
+                wrote(self.mover.whole(&from, to, found.meta.size))
+            }
+            Content::Source(found, at) => {
+                let Some(selection) = self.selection else { return Ok(()) };
+                self.from_source(selection, found, at, to).and_then(wrote)
+            }
+        }
+    }
+
+    /// Copies a file of the source; hashes it on the way if its hash is not known yet.
+    fn from_source(
+        &self,
+        selection: &Selection<'_>,
+        found: &Found,
+        at: &[u8],
+        to: &mut File,
+    ) -> Result<std::io::Result<()>, CopyError> {
+        let (source, meta) = (selection.source, &found.meta);
+        if meta.size == 0 {
+            return Ok(Ok(()));
+        }
+        let from = source.open(at, found.layer)?;
+        let immutable = !source.is_folder();
+        let read_at = now();
+        let expected = {
+            let hashed = selection.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+            hashed.get(at).copied()
+        };
+        let is_known = immutable || (expected.is_none() && source.hashes().get(meta, false).is_some());
+        if is_known {
+            let result = self.mover.whole(&from, to, meta.size);
+            source.check_unchanged(&from, at, meta)?;
+            return Ok(result);
+        }
+        let content = match read::copy_hashing(&from, to) {
+            Ok(content) => content,
+            Err(cause) => return Ok(Err(cause)),
+        };
+        source.check_unchanged(&from, at, meta)?;
+        if expected.is_some_and(|expected| expected != content) {
+            return Err(ContextError::Changed { path: crate::context::path::show(at) }.into());
+        }
+        let has_xattrs = !source.xattrs(at, found.layer)?.is_empty();
+        source.hashes().learn(meta, false, read_at, Known { content, has_xattrs });
+        Ok(Ok(()))
+    }
+
+    /// Links to an equal file of another layer, if there is one.
+    fn link_instead(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        content: &Content,
+        with: &Attributes,
+        xattrs: &Xattrs,
+    ) -> Result<bool, CopyError> {
+        let (Content::Source(found, at), Some(selection), Some(mtime)) =
+            (content, self.selection, with.mtime)
+        else {
+            return Ok(false);
+        };
+        let source = selection.source;
+        let meta = &found.meta;
+        // An empty file costs as much as a link to one.
+        if meta.size == 0 {
+            return Ok(false);
+        }
+        if !source.is_folder() && looks_as(meta, meta.size, with, mtime) {
+            let root = source.root_of(found.layer);
+            return Ok(self.link(root, at, meta.inode, dir, name));
+        }
+        let Some(reuse) = self.reuse.filter(|_| xattrs.is_empty()) else { return Ok(false) };
+        let Some(known) = source.hashes().get(meta, !source.is_folder()) else { return Ok(false) };
+        let wanted = Wanted::new(known.content, meta.size, with.mode, with.owner, mtime);
+        let Some(path) = reuse.find(&wanted) else { return Ok(false) };
+        let Ok(path) = CString::new(path.into_os_string().into_encoded_bytes()) else { return Ok(false) };
+        match Meta::at(CWD, path.to_bytes()) {
+            Ok(there) if there.kind == Kind::File && looks_as(&there, meta.size, with, mtime) => {
+                Ok(self.link(CWD, path.to_bytes(), there.inode, dir, name))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn link(&self, from: BorrowedFd<'_>, path: &[u8], inode: Inode, dir: BorrowedFd<'_>, name: &[u8]) -> bool {
+        let is_first = self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(inode);
+        // Another file system, too many links, a kernel that protects hard links: then it is copied.
+        is_first && linkat(from, path, dir, name, AtFlags::empty()).is_ok()
+    }
+
+    /// Gives files the further names that they have in the source.
+    fn more_names(&self) -> Result<(), CopyError> {
+        let names = std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner));
+        for (target, mut paths) in names {
+            paths.sort_unstable();
+            let mut paths = paths.into_iter();
+            let first = self.tree.path(target);
+            let is_there = self.tree.nodes[target].parent_has(self.tree, target);
+            let first = if is_there {
+                first
+            } else {
+                // Something else took its place since: then the next name is the file.
+                let Some(next) = paths.next() else { continue };
+                let dir = self.open_dir(parent(&next))?;
+                self.make(dir.as_fd(), base_name(&next), target, &next)?;
+                next
+            };
+            for path in paths {
+                linkat(self.upper, first.as_slice(), self.upper, path.as_slice(), AtFlags::empty())
+                    .map_err(|e| CopyError::write("link", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_dir(&self, path: &[u8]) -> Result<OwnedFd, CopyError> {
+        open_below(self.upper, path, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|e| CopyError::write("open", path, e))
+    }
+
+    /// Sets the attributes of a directory, after those of the directories in it.
+    fn finish_dir(&self, dir: BorrowedFd<'_>, id: NodeId, path: &[u8]) -> Result<(), CopyError> {
+        let Some(planned) = self.tree.dir(id) else { return Ok(()) };
+        let below: Vec<(&Vec<u8>, NodeId)> = planned
+            .children
+            .iter()
+            .filter(|(_, id)| self.tree.dir(**id).is_some())
+            .map(|(name, id)| (name, *id))
+            .collect();
+        below.into_par_iter().try_for_each(|(name, id)| {
+            let path = join(path, name);
+            let fd = open_below(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)
+                .map_err(|e| CopyError::write("open", &path, e))?;
+            self.finish_dir(fd.as_fd(), id, &path)
+        })?;
+        let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
+        let with = &planned.with;
+        if with.owner != self.us {
+            fchown(dir, uid(with.owner), gid(with.owner)).map_err(failed("set the owner of"))?;
+        }
+        fchmod(dir, mode(with.mode)).map_err(failed("set the mode of"))?;
+        xattr::write(dir.as_raw_fd(), b".", &self.xattrs(with, &Content::Bytes(Vec::new()))?);
+        let time = with.mtime.map_or_else(times_now, times);
+        futimens(dir, &time).map_err(failed("set the time of"))
+    }
+
+    /// Sets the attributes of something that is not opened.
+    fn dress(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        with: &Attributes,
+        has_mode: bool,
+    ) -> Result<(), CopyError> {
+        let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
+        let no_follow = AtFlags::SYMLINK_NOFOLLOW;
+        if with.owner != self.us {
+            chownat(dir, name, uid(with.owner), gid(with.owner), no_follow)
+                .map_err(failed("set the owner of"))?;
+        }
+        if has_mode {
+            chmodat(dir, name, mode(with.mode), AtFlags::empty()).map_err(failed("set the mode of"))?;
+        }
+        xattr::write(dir.as_raw_fd(), name, &self.xattrs(with, &Content::Bytes(Vec::new()))?);
+        match with.mtime {
+            Some(time) => utimensat(dir, name, &times(time), no_follow).map_err(failed("set the time of")),
+            None => Ok(()),
+        }
+    }
+
+    fn xattrs(&self, with: &Attributes, content: &Content) -> Result<Xattrs, CopyError> {
+        let (path, layer) = match &with.xattrs {
+            XattrSource::These(xattrs) => return Ok(xattrs.clone()),
+            XattrSource::Source { path, layer } => (path, *layer),
+        };
+        let Some(selection) = self.selection else { return Ok(Vec::new()) };
+        if let Content::Source(found, _) = content {
+            let known = selection.source.hashes().get(&found.meta, !selection.source.is_folder());
+            if known.is_some_and(|known| !known.has_xattrs) {
+                return Ok(Vec::new());
+            }
+        }
+        Ok(selection.source.xattrs(path, layer)?)
+    }
+}
+
+impl super::tree::Node {
+    fn parent_has(&self, tree: &Tree<'_>, id: NodeId) -> bool {
+        tree.dir(self.parent).is_some_and(|dir| dir.children.get(&self.name) == Some(&id))
+            && (self.parent == ROOT || tree.nodes[self.parent].parent_has(tree, self.parent))
+    }
+}
+
+fn looks_as(meta: &Meta, size: u64, with: &Attributes, mtime: FileTime) -> bool {
+    (meta.size, meta.mode, meta.uid, meta.gid, meta.mtime)
+        == (size, with.mode, with.owner.uid, with.owner.gid, mtime)
+}
+
+fn make_dir(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    mkdirat(dir, name, Mode::from_raw_mode(0o700))?;
+    open_below(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+fn uid(owner: Owner) -> Option<Uid> {
+    Some(Uid::from_raw(owner.uid))
+}
+
+fn gid(owner: Owner) -> Option<Gid> {
+    Some(Gid::from_raw(owner.gid))
+}
+
+fn mode(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits as RawMode)
+}
+
+fn times(time: FileTime) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() },
+    }
+}
+
+fn times_now() -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    }
+}
