@@ -38,8 +38,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = open_below(self.root(), dir, flags)
             .map_err(|cause| ContextError::io("open directory", dir, cause))?;
-        let reader =
-            Dir::read_from(&fd).map_err(|cause| ContextError::io("read directory", dir, cause))?;
+        let reader = Dir::read_from(&fd).map_err(|cause| ContextError::io("read directory", dir, cause))?;
         let mut found = Vec::new();
         for entry in reader {
             let entry = entry.map_err(|cause| ContextError::io("read directory", dir, cause))?;
@@ -74,8 +73,7 @@ impl Folder {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
             Err(cause) => return Err(ContextError::io("stat", path, cause)),
         };
-        let meta =
-            Meta::at(&fd, b"").map_err(|cause| ContextError::io("stat", path, cause))?;
+        let meta = Meta::at(&fd, b"").map_err(|cause| ContextError::io("stat", path, cause))?;
         let link = match meta.kind {
             Kind::Symlink => Some(
                 readlinkat(&fd, "", Vec::new())

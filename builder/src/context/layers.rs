@@ -25,11 +25,7 @@ impl Layers {
     }
 
     /// The directory at a path without links; `node` is the entry of that path if it is at hand.
-    pub(crate) fn dir_of(
-        &self,
-        path: &[u8],
-        node: Option<&Node>,
-    ) -> Result<Option<DirNode>, ContextError> {
+    pub(crate) fn dir_of(&self, path: &[u8], node: Option<&Node>) -> Result<Option<DirNode>, ContextError> {
         match node {
             Some(node) => node.dir(),
             None => self.view.dir(path),
@@ -57,8 +53,7 @@ pub(crate) fn found(node: Node) -> Result<Found, ContextError> {
     let Some((dir, file)) = node.place() else {
         return Ok(Found { name, layer: 0, meta: Meta::of_nothing(), link: None, node: Some(node) });
     };
-    let meta =
-        Meta::at(dir, file.to_bytes()).map_err(|cause| ContextError::io("stat", &name, cause))?;
+    let meta = Meta::at(dir, file.to_bytes()).map_err(|cause| ContextError::io("stat", &name, cause))?;
     let link = match meta.kind {
         Kind::Symlink => Some(node.read_link().map_err(failed(&name))?),
         _ => None,

@@ -73,8 +73,7 @@ impl Meta {
     /// Metadata of `path` below `dir`, without following a link. An empty path is `dir` itself.
     pub(crate) fn at(dir: impl AsFd, path: &[u8]) -> Result<Self, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
-        statx(dir, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
-            .map(|stat| Self::from(&stat))
+        statx(dir, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME).map(|stat| Self::from(&stat))
     }
 
     /// The root of a file system that has no layers.

@@ -18,12 +18,7 @@ thread_local! {
 impl Context {
     /// Content hash of an entry and whether it has extended attributes; from memory if possible. The second
     /// value is false if it changed too recently to be remembered.
-    pub(crate) fn known(
-        &self,
-        path: &[u8],
-        layer: u32,
-        meta: &Meta,
-    ) -> Result<(Known, bool), ContextError> {
+    pub(crate) fn known(&self, path: &[u8], layer: u32, meta: &Meta) -> Result<(Known, bool), ContextError> {
         let immutable = !self.is_folder();
         if let Some(known) = self.hashes().get(meta, immutable) {
             return Ok((known, true));
@@ -46,12 +41,7 @@ impl Context {
     }
 
     /// Fails if an open file is not what it was when it was selected.
-    pub(crate) fn check_unchanged(
-        &self,
-        file: &File,
-        path: &[u8],
-        meta: &Meta,
-    ) -> Result<(), ContextError> {
+    pub(crate) fn check_unchanged(&self, file: &File, path: &[u8], meta: &Meta) -> Result<(), ContextError> {
         let now = Meta::at(file, b"").map_err(|cause| ContextError::io("stat", path, cause))?;
         if now.unchanged_since(meta) {
             return Ok(());

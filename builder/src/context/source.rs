@@ -127,9 +127,7 @@ impl Context {
         let visible = match judge_path(ignore, path) {
             (Verdict::Keep, _) => true,
             (Verdict::Drop, _) => false,
-            (Verdict::Below, _) => {
-                found.meta.kind == Kind::Dir && !self.walk(path, &[])?.is_empty()
-            }
+            (Verdict::Below, _) => found.meta.kind == Kind::Dir && !self.walk(path, &[])?.is_empty(),
         };
         Ok(visible.then_some(found))
     }
@@ -151,9 +149,7 @@ impl Context {
             let keep = match ignore.judge(&path, &mark).0 {
                 Verdict::Keep => true,
                 Verdict::Drop => false,
-                Verdict::Below => {
-                    entry.meta.kind == Kind::Dir && !self.walk(&path, &[])?.is_empty()
-                }
+                Verdict::Below => entry.meta.kind == Kind::Dir && !self.walk(&path, &[])?.is_empty(),
             };
             if keep {
                 visible.push(entry);
@@ -207,9 +203,7 @@ impl Context {
             .par_iter()
             .with_min_len(1)
             .filter(|(item, ..)| item.meta.kind == Kind::Dir)
-            .map(|(item, _, marks, node)| {
-                self.visit(top, &item.path, node.as_ref(), filters, marks)
-            })
+            .map(|(item, _, marks, node)| self.visit(top, &item.path, node.as_ref(), filters, marks))
             .collect();
         let mut below = below.into_iter();
         let mut items = Vec::with_capacity(here.len());
@@ -252,12 +246,7 @@ struct Filter<'a> {
     whole_path: bool,
 }
 
-fn judge_all(
-    filters: &[Filter<'_>],
-    marks: &[Mark],
-    top: &[u8],
-    path: &[u8],
-) -> (Verdict, Vec<Mark>) {
+fn judge_all(filters: &[Filter<'_>], marks: &[Mark], top: &[u8], path: &[u8]) -> (Verdict, Vec<Mark>) {
     let mut verdict = Verdict::Keep;
     let mut below = Vec::with_capacity(filters.len());
     for (filter, mark) in filters.iter().zip(marks) {

@@ -19,7 +19,7 @@ use super::write;
 /// Directories and files in each other's way, a source that changed since it was selected, or a failing write;
 /// `upper` is then of no use any more.
 pub fn apply(
-    selection: &Selection<'_>,
+    selection: &Selection,
     dest: &View,
     upper: BorrowedFd<'_>,
     flavour: Flavour,

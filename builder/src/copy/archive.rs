@@ -40,11 +40,7 @@ enum Compression {
 }
 
 /// Whether a file of the source is an archive. Only its first block is read.
-pub(crate) fn detect(
-    source: &Context,
-    at: &[u8],
-    item: &Item,
-) -> Result<Option<Archive>, CopyError> {
+pub(crate) fn detect(source: &Context, at: &[u8], item: &Item) -> Result<Option<Archive>, CopyError> {
     if item.meta.kind != Kind::File || item.meta.size == 0 {
         return Ok(None);
     }
@@ -170,12 +166,7 @@ impl Unpacker<'_, '_> {
     /// The directory that an entry goes into, made if the archive has no entry for it.
     fn place(&mut self, path: &[u8]) -> Result<(NodeId, Vec<u8>), CopyError> {
         let dir = self.tree.resolve(&self.base, parent(path), true)?;
-        let implied = Attributes {
-            owner: Owner::ROOT,
-            mode: 0o755,
-            mtime: None,
-            xattrs: XattrSource::NONE,
-        };
+        let implied = Attributes { owner: Owner::ROOT, mode: 0o755, mtime: None, xattrs: XattrSource::NONE };
         Ok((self.tree.make_dirs(&dir, &implied)?, base_name(path).to_vec()))
     }
 
@@ -237,9 +228,7 @@ impl Unpacker<'_, '_> {
                 Made::Link(id)
             }
             Made::Symlink { target, .. } => Made::Symlink { target: target.clone(), with },
-            Made::Special { kind, device, .. } => {
-                Made::Special { kind: *kind, device: *device, with }
-            }
+            Made::Special { kind, device, .. } => Made::Special { kind: *kind, device: *device, with },
             _ => return Err(missing()),
         };
         if self.tree.path(id) != join(&self.tree.path(dir), name) {
@@ -249,12 +238,7 @@ impl Unpacker<'_, '_> {
     }
 
     fn place_of(&mut self, path: &[u8]) -> Result<(NodeId, Vec<u8>), CopyError> {
-        let there = Attributes {
-            owner: Owner::ROOT,
-            mode: 0o755,
-            mtime: None,
-            xattrs: XattrSource::NONE,
-        };
+        let there = Attributes { owner: Owner::ROOT, mode: 0o755, mtime: None, xattrs: XattrSource::NONE };
         Ok((self.tree.make_dirs(parent(path), &there)?, base_name(path).to_vec()))
     }
 
@@ -268,8 +252,7 @@ impl Unpacker<'_, '_> {
             None => Owner { uid: id(header.uid()?)?, gid: id(header.gid()?)? },
         };
         let mode = header.mode()? & 0o7777;
-        let mut mtime =
-            FileTime { secs: i64::try_from(header.mtime()?).unwrap_or(i64::MAX), nanos: 0 };
+        let mut mtime = FileTime { secs: i64::try_from(header.mtime()?).unwrap_or(i64::MAX), nanos: 0 };
         let mut xattrs = Vec::new();
         for extension in entry.pax_extensions()?.into_iter().flatten() {
             let extension = extension?;
@@ -382,9 +365,12 @@ mod tests {
 
     #[test]
     fn times_of_pax_headers() {
-        for (text, secs, nanos) in
-            [("5", 5, 0), ("5.25", 5, 250_000_000), ("-1.5", -2, 500_000_000), ("1.1234567891", 1, 123_456_789)]
-        {
+        for (text, secs, nanos) in [
+            ("5", 5, 0),
+            ("5.25", 5, 250_000_000),
+            ("-1.5", -2, 500_000_000),
+            ("1.1234567891", 1, 123_456_789),
+        ] {
             assert_eq!(pax_time(text), Some(FileTime { secs, nanos }), "{text}");
         }
         assert_eq!(pax_time("x"), None);

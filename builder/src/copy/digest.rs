@@ -49,7 +49,7 @@ pub struct FileRecord {
 ///
 /// # Errors
 /// A file cannot be read or changed meanwhile.
-pub fn digest(selection: &Selection<'_>) -> Result<CopyDigest, CopyError> {
+pub fn digest(selection: &Selection) -> Result<CopyDigest, CopyError> {
     let mut records = Vec::new();
     for (index, pick) in selection.picks.iter().enumerate() {
         let source = u32::try_from(index).unwrap_or(u32::MAX);
@@ -102,7 +102,7 @@ fn first_links(items: &[Item]) -> Vec<Option<usize>> {
 }
 
 fn record(
-    selection: &Selection<'_>,
+    selection: &Selection,
     source: u32,
     from: &[u8],
     path: Vec<u8>,
@@ -122,8 +122,7 @@ fn record(
         let mut hashed = selection.hashed.lock().unwrap_or_else(PoisonError::into_inner);
         hashed.insert(from.to_vec(), known.content);
     }
-    let xattrs =
-        if known.has_xattrs { selection.source.xattrs(from, item.layer)? } else { Vec::new() };
+    let xattrs = if known.has_xattrs { selection.source.xattrs(from, item.layer)? } else { Vec::new() };
     Ok(FileRecord {
         source,
         path,
@@ -162,7 +161,7 @@ fn rest(item: &Item, xattrs: &Xattrs, link: Option<usize>) -> [u8; 32] {
 }
 
 fn made_up(
-    selection: &Selection<'_>,
+    selection: &Selection,
     source: u32,
     name: &[u8],
     mode: u32,

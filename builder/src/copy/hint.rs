@@ -1,7 +1,7 @@
 //! What may help when a source is not there.
 
-use crate::context::path::{base_name, parent, show};
 use crate::context::Context;
+use crate::context::path::{base_name, parent, show};
 
 /// Names further away than this are no typing errors.
 const MAX_DISTANCE: usize = 2;
@@ -51,8 +51,7 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, want) in [("src", "src", 0), ("readme", "README", 0), ("scr", "src", 2), ("a", "xyz", 3)]
-        {
+        for (a, b, want) in [("src", "src", 0), ("readme", "README", 0), ("scr", "src", 2), ("a", "xyz", 3)] {
             assert_eq!(distance(a, b), want, "{a} {b}");
         }
     }

@@ -15,7 +15,7 @@ use crate::context::{FileTime, Found, Inode, Item, Kind};
 
 /// Plans the layer that a selection makes of a destination.
 pub(crate) fn plan<'a>(
-    selection: &Selection<'_>,
+    selection: &Selection,
     dest: &'a View,
     spool: BorrowedFd<'a>,
 ) -> Result<Tree<'a>, CopyError> {
@@ -28,7 +28,7 @@ pub(crate) fn plan<'a>(
 
 struct Merge<'a, 's> {
     tree: Tree<'a>,
-    selection: &'s Selection<'s>,
+    selection: &'s Selection,
     rules: &'s Rules,
 }
 
@@ -43,9 +43,10 @@ impl Merge<'_, '_> {
         self.tree.make_dirs(needed, &made)?;
         match pick {
             Pick::Tree { at, meta, items } => {
-                let dir = self.tree.make_dirs(&target, &made).map_err(|_| {
-                    CopyError::OntoNonDirectory { path: show(&target) }
-                })?;
+                let dir = self
+                    .tree
+                    .make_dirs(&target, &made)
+                    .map_err(|_| CopyError::OntoNonDirectory { path: show(&target) })?;
                 self.items(dir, at, items)?;
                 // The context's root never sends metadata of its own.
                 if !(at.is_empty() && self.selection.source.is_folder()) {
@@ -55,7 +56,7 @@ impl Merge<'_, '_> {
             }
             Pick::File { at, name, item } => {
                 if self.selection.copy.add && self.selection.copy.unpack != Some(false) {
-                    let source = self.selection.source;
+                    let source = &self.selection.source;
                     if let Some(archive) = archive::detect(source, at, item)? {
                         let dir = self.tree.make_dirs(&target, &made)?;
                         return archive::unpack(archive, &mut self.tree, dir, self.rules.owner);
@@ -78,11 +79,7 @@ impl Merge<'_, '_> {
                     return archive::unpack(archive, &mut self.tree, dir, self.rules.owner);
                 }
                 let with = self.of_mode(0o600, Some(fetched.mtime))?;
-                let content = Content::Range {
-                    file: fetched.file.clone(),
-                    offset: 0,
-                    size: fetched.size,
-                };
+                let content = Content::Range { file: fetched.file.clone(), offset: 0, size: fetched.size };
                 self.file(&target, &fetched.name, Made::File { content, with })
             }
         }
@@ -184,9 +181,7 @@ impl Merge<'_, '_> {
                 Made::File { content: Content::Source(found, at.to_vec()), with }
             }
             // BuildKit loses the bit that makes it a block device, and images rely on what it builds.
-            Kind::Block => {
-                Made::Special { kind: Kind::Char, device: item.meta.device, with }
-            }
+            Kind::Block => Made::Special { kind: Kind::Char, device: item.meta.device, with },
             kind => Made::Special { kind, device: item.meta.device, with },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rbuild_image::layer::View;
 use rbuild_parser::chmod::SymbolicMode;
@@ -16,9 +16,9 @@ use crate::context::path::{base_name, clean, join, show};
 use crate::context::{ContentHash, Context, Found, Item, Kind, Meta, Sieve};
 
 /// What would be copied, in the order in which it would be.
-pub struct Selection<'a> {
-    pub(crate) copy: &'a Copy,
-    pub(crate) source: &'a Context,
+pub struct Selection {
+    pub(crate) copy: Copy,
+    pub(crate) source: Arc<Context>,
     pub(crate) rules: Rules,
     pub(crate) picks: Vec<Pick>,
     /// Hashes of files that changed too recently to be remembered, by their path in the source.
@@ -43,11 +43,7 @@ pub(crate) enum Pick {
         item: Item,
     },
     /// The content of a directory.
-    Tree {
-        at: Vec<u8>,
-        meta: Meta,
-        items: Vec<Item>,
-    },
+    Tree { at: Vec<u8>, meta: Meta, items: Vec<Item> },
     /// A heredoc.
     Inline { name: Vec<u8>, data: Vec<u8> },
     /// A download.
@@ -59,12 +55,12 @@ pub(crate) enum Pick {
 ///
 /// # Errors
 /// A source that is not there, a malformed pattern, an unusable owner, or files that cannot be read.
-pub fn select<'a>(
-    copy: &'a Copy,
-    source: &'a Context,
+pub fn select(
+    copy: &Copy,
+    source: &Arc<Context>,
     dest: &View,
     fetch: &dyn Fetch,
-) -> Result<Selection<'a>, CopyError> {
+) -> Result<Selection, CopyError> {
     let names = (!copy.link && dest.root().depth() > 0).then_some(dest);
     let owner = match copy.chown.as_deref() {
         None | Some("") => None,
@@ -96,7 +92,7 @@ pub fn select<'a>(
         }
     }
     let rules = Rules { owner, chmod: copy.chmod.clone() };
-    Ok(Selection { copy, source, rules, picks, hashed: Mutex::default() })
+    Ok(Selection { copy: copy.clone(), source: source.clone(), rules, picks, hashed: Mutex::default() })
 }
 
 fn check_sources(copy: &Copy) -> Result<(), CopyError> {
@@ -192,13 +188,7 @@ impl Selector<'_> {
         Ok(())
     }
 
-    fn pick(
-        &self,
-        at: Vec<u8>,
-        name: Vec<u8>,
-        found: Found,
-        picks: &mut Vec<Pick>,
-    ) -> Result<(), CopyError> {
+    fn pick(&self, at: Vec<u8>, name: Vec<u8>, found: Found, picks: &mut Vec<Pick>) -> Result<(), CopyError> {
         picks.push(if found.meta.kind == Kind::Dir {
             let sieves: Vec<&Sieve> = self.exclude.iter().collect();
             let items = self.source.walk(&at, &sieves)?;
@@ -236,14 +226,11 @@ impl Selector<'_> {
     }
 
     fn no_such_file(&self, path: &[u8]) -> CopyError {
-        CopyError::NoSuchFile {
-            path: show(path),
-            help: super::hint::for_missing(self.source, path),
-        }
+        CopyError::NoSuchFile { path: show(path), help: super::hint::for_missing(self.source, path) }
     }
 }
 
-impl fmt::Debug for Selection<'_> {
+impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selection").field("picks", &self.picks.len()).finish_non_exhaustive()
     }

@@ -44,9 +44,19 @@ pub(crate) struct Node {
 /// What an entry of the new layer is.
 pub(crate) enum Made {
     Dir(Dir),
-    File { content: Content, with: Attributes },
-    Symlink { target: Vec<u8>, with: Attributes },
-    Special { kind: Kind, device: (u32, u32), with: Attributes },
+    File {
+        content: Content,
+        with: Attributes,
+    },
+    Symlink {
+        target: Vec<u8>,
+        with: Attributes,
+    },
+    Special {
+        kind: Kind,
+        device: (u32, u32),
+        with: Attributes,
+    },
     /// Another name for a file of this layer.
     Link(NodeId),
     /// Hides what the destination has here.
@@ -68,7 +78,10 @@ pub(crate) struct Attributes {
 pub(crate) enum XattrSource {
     These(Xattrs),
     /// Of an entry of the instruction's source; read when they are needed.
-    Source { path: Vec<u8>, layer: u32 },
+    Source {
+        path: Vec<u8>,
+        layer: u32,
+    },
 }
 
 impl XattrSource {
@@ -83,7 +96,11 @@ pub(crate) enum Content {
     Dest(Found, Vec<u8>),
     Bytes(Vec<u8>),
     /// A part of a file: a member of an archive, or the whole of a download.
-    Range { file: Arc<File>, offset: u64, size: u64 },
+    Range {
+        file: Arc<File>,
+        offset: u64,
+        size: u64,
+    },
 }
 
 /// A directory of the new layer.
@@ -212,9 +229,7 @@ impl<'a> Tree<'a> {
                     let node = self.dest.lookup(path, Follow::Never);
                     return match node {
                         Ok(Some(node)) => Ok(Present::Below(found(node)?)),
-                        Ok(None) | Err(LayerError::NotADirectory { .. }) => {
-                            Ok(Present::Nothing)
-                        }
+                        Ok(None) | Err(LayerError::NotADirectory { .. }) => Ok(Present::Nothing),
                         Err(cause) => Err(cause.into()),
                     };
                 }

@@ -35,11 +35,7 @@ pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The paths below `start` that match, in lexical order. Links below `start` are not followed.
-pub(crate) fn expand(
-    source: &Context,
-    start: Vec<u8>,
-    pattern: &[u8],
-) -> Result<Vec<Vec<u8>>, CopyError> {
+pub(crate) fn expand(source: &Context, start: Vec<u8>, pattern: &[u8]) -> Result<Vec<Vec<u8>>, CopyError> {
     let parts: Vec<&[u8]> = components(pattern).collect();
     for part in &parts {
         // A malformed pattern is an error even where nothing is compared with it.
@@ -63,10 +59,8 @@ pub(crate) fn expand(
 
 fn matches(pattern: &[u8], name: &[u8]) -> Result<bool, CopyError> {
     let pattern = String::from_utf8_lossy(pattern);
-    path_match(&pattern, name).map_err(|cause| CopyError::Pattern {
-        pattern: pattern.into_owned(),
-        cause: cause.to_string(),
-    })
+    path_match(&pattern, name)
+        .map_err(|cause| CopyError::Pattern { pattern: pattern.into_owned(), cause: cause.to_string() })
 }
 
 #[cfg(test)]

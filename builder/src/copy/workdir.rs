@@ -16,11 +16,7 @@ use crate::context::FileTime;
 ///
 /// # Errors
 /// A component that is no directory, an owner by name where there are no names, or a failing write.
-pub fn make_workdir(
-    workdir: &Workdir,
-    dest: &View,
-    upper: BorrowedFd<'_>,
-) -> Result<(), CopyError> {
+pub fn make_workdir(workdir: &Workdir, dest: &View, upper: BorrowedFd<'_>) -> Result<(), CopyError> {
     let names = (dest.root().depth() > 0).then_some(dest);
     let mut tree = Tree::new(dest, upper)?;
     let path = tree.resolve(b"", workdir.path.as_bytes(), true)?;

@@ -23,20 +23,19 @@ use super::owner::Owner;
 use super::reuse::{Reuse, Wanted};
 use super::select::Selection;
 use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree, XattrSource};
-use crate::context::path::{join, parent, base_name};
+use crate::context::path::{base_name, join, parent};
 use crate::context::xattr::{self, Xattrs};
 use crate::context::{ContextError, FileTime, Found, Inode, Kind, Known, Meta, now, open_below, read};
 
 /// Writes the layer. `selection` is where its files come from; a tree of WORKDIR has none.
 pub(crate) fn write(
     mut tree: Tree<'_>,
-    selection: Option<&Selection<'_>>,
+    selection: Option<&Selection>,
     upper: BorrowedFd<'_>,
     reuse: Option<&dyn Reuse>,
 ) -> Result<(), CopyError> {
-    let hiding: Vec<NodeId> = (0..tree.nodes.len())
-        .filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides))
-        .collect();
+    let hiding: Vec<NodeId> =
+        (0..tree.nodes.len()).filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides)).collect();
     for id in hiding {
         tree.hide_below(id)?;
     }
@@ -46,10 +45,7 @@ pub(crate) fn write(
         upper,
         reuse,
         mover: Mover::new(),
-        us: Owner {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-        },
+        us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
         linked: Mutex::default(),
         names: Mutex::default(),
     };
@@ -60,7 +56,7 @@ pub(crate) fn write(
 
 struct Writer<'t, 'a> {
     tree: &'t Tree<'a>,
-    selection: Option<&'t Selection<'t>>,
+    selection: Option<&'t Selection>,
     upper: BorrowedFd<'t>,
     reuse: Option<&'t dyn Reuse>,
     mover: Mover,
@@ -121,8 +117,7 @@ impl Writer<'_, '_> {
             }
             Made::Whiteout => {
                 let nothing = Mode::empty();
-                mknodat(dir, name, FileType::CharacterDevice, nothing, makedev(0, 0))
-                    .map_err(failed("hide"))
+                mknodat(dir, name, FileType::CharacterDevice, nothing, makedev(0, 0)).map_err(failed("hide"))
             }
         }
     }
@@ -185,12 +180,12 @@ impl Writer<'_, '_> {
     /// Copies a file of the source; hashes it on the way if its hash is not known yet.
     fn from_source(
         &self,
-        selection: &Selection<'_>,
+        selection: &Selection,
         found: &Found,
         at: &[u8],
         to: &mut File,
     ) -> Result<std::io::Result<()>, CopyError> {
-        let (source, meta) = (selection.source, &found.meta);
+        let (source, meta) = (&selection.source, &found.meta);
         if meta.size == 0 {
             return Ok(Ok(()));
         }
@@ -234,7 +229,7 @@ impl Writer<'_, '_> {
         else {
             return Ok(false);
         };
-        let source = selection.source;
+        let source = &selection.source;
         let meta = &found.meta;
         // An empty file costs as much as a link to one.
         if meta.size == 0 {
@@ -257,7 +252,14 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn link(&self, from: BorrowedFd<'_>, path: &[u8], inode: Inode, dir: BorrowedFd<'_>, name: &[u8]) -> bool {
+    fn link(
+        &self,
+        from: BorrowedFd<'_>,
+        path: &[u8],
+        inode: Inode,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> bool {
         let is_first = self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(inode);
         // Another file system, too many links, a kernel that protects hard links: then it is copied.
         is_first && linkat(from, path, dir, name, AtFlags::empty()).is_ok()
