@@ -238,3 +238,19 @@ fn mentions_are_reported() {
     assert_eq!(expanded.used, ["A"]);
     assert_eq!(expanded.undefined, ["C", "B"]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_has_a_result(text in "[$A{}:?#%/'\"\\\\*+\\-x\n]{0,24}", value in "[ab/.*\\\\\n]{0,12}") {
+        let value: &'static str = Box::leak(value.into_boxed_str());
+        let env = env(&[("A", value)]);
+        let expander = Expander::new(&env, '\\');
+        let word = expander.word(&text);
+        let words = expander.words(&text);
+        proptest::prop_assert_eq!(word.as_ref().err(), words.as_ref().err());
+        if let (Ok(word), Ok(words)) = (word, words) {
+            proptest::prop_assert!(words.value.iter().all(|each| word.value.contains(each.as_str())));
+        }
+        let _ = Expander::heredoc(&env).word(&text);
+    }
+}

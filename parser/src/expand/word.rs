@@ -11,15 +11,6 @@ pub trait Lookup {
     fn get(&self, name: &str) -> Option<&str>;
 }
 
-impl<F> Lookup for F
-where
-    F: for<'a> Fn(&'a str) -> Option<&'static str>,
-{
-    fn get(&self, name: &str) -> Option<&str> {
-        self(name)
-    }
-}
-
 /// An expanded word, and the variables that it mentions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expanded<T> {

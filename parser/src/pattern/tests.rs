@@ -133,3 +133,36 @@ fn many_paths_and_patterns_are_cheap() {
     assert_eq!(ignored.count(), 14_286);
     println!("20,000 paths in {:?}", start.elapsed());
 }
+
+/// The grammar of `path.Match` without brackets, tried in the most obvious way.
+fn naive(pattern: &[u8], path: &[u8]) -> bool {
+    match (pattern.first(), path.first()) {
+        (None, _) => path.is_empty(),
+        (Some(b'*'), next) => {
+            naive(&pattern[1..], path) || next.is_some_and(|byte| *byte != b'/' && naive(pattern, &path[1..]))
+        }
+        (Some(_), None) => false,
+        (Some(b'?'), Some(byte)) => *byte != b'/' && naive(&pattern[1..], &path[1..]),
+        (Some(literal), Some(byte)) => literal == byte && naive(&pattern[1..], &path[1..]),
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn globs_agree_with_the_naive_matcher(pattern in "[ab/*?]{0,10}", path in "[ab/]{0,10}") {
+        let expected = naive(pattern.as_bytes(), path.as_bytes());
+        proptest::prop_assert_eq!(path_match(&pattern, path.as_bytes()), Ok(expected));
+    }
+
+    /// What is not entered must not hold anything that would have been kept.
+    #[test]
+    fn pruning_loses_nothing(patterns in "(!?[ab*?/]{1,5}\n){1,4}", path in "[ab](/[ab]){1,3}") {
+        let Ok(patterns) = IgnorePatterns::parse(patterns.as_bytes()) else { return Ok(()) };
+        let parents = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| &path.as_bytes()[..at]);
+        for parent in parents {
+            if patterns.matches(parent) && !patterns.may_keep_below(parent) {
+                proptest::prop_assert!(patterns.matches(path.as_bytes()), "{:?}", patterns);
+            }
+        }
+    }
+}

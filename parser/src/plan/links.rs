@@ -61,11 +61,16 @@ impl<'a> Links<'a> {
         let last = last.ok_or_else(|| PlanError::new("dockerfile contains no stages to build"))?;
         let Some(target) = &self.options.target else { return Ok(last) };
         self.names.get(target.to_lowercase().as_str()).copied().ok_or_else(|| {
-            let mut names: Vec<&str> = self.names.keys().copied().collect();
-            names.sort_unstable();
             let message = format!("target stage {} could not be found", crate::go::quote(target));
-            PlanError::new(crate::suggest::with_suggestion(message, target, names, false))
+            PlanError::new(crate::suggest::with_suggestion(message, target, self.names(), false))
         })
+    }
+
+    /// The names of all stages, in lower case.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let mut names: Vec<&str> = self.names.keys().copied().collect();
+        names.sort_unstable();
+        names.into_iter()
     }
 
     /// The named context that stands for a name, if there is one.

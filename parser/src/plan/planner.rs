@@ -16,7 +16,25 @@ use crate::instruction::{Dockerfile, Instruction, Kind};
 use crate::lint::{CheckConfig, Linter, Rule, parse_time, structure};
 use crate::parse::parse_trigger;
 use crate::source::LineRange;
-use crate::suggest::suggest;
+use crate::suggest::{suggest, with_suggestion};
+
+/// Images that people mean when they mistype a name.
+const COMMON_IMAGES: [&str; 14] = [
+    "alpine",
+    "busybox",
+    "centos",
+    "debian",
+    "fedora",
+    "golang",
+    "ubuntu",
+    "alpine:latest",
+    "busybox:latest",
+    "centos:latest",
+    "debian:latest",
+    "fedora:latest",
+    "golang:latest",
+    "ubuntu:latest",
+];
 
 /// Where an instruction stands.
 pub(super) struct Site<'s> {
@@ -177,7 +195,10 @@ impl<'a> Planner<'a> {
             return Ok(base.clone());
         }
         let request = BaseRequest { name, platform, lines };
-        let base = self.bases.resolve(&request).map_err(|message| PlanError::new(message).at(lines))?;
+        let base = self.bases.resolve(&request).map_err(|message| {
+            let known = self.links.names().chain(COMMON_IMAGES);
+            PlanError::new(with_suggestion(message, name, known, true)).at(lines)
+        })?;
         self.images.insert(key, base.clone());
         Ok(base)
     }

@@ -71,6 +71,11 @@ fn messages_and_lines() {
             "empty platform value from expression $BUILDPLATFROM (did you mean BUILDPLATFORM?)",
             Some(1),
         ),
+        (
+            "FROM bussybox",
+            "bussybox: failed to resolve source metadata: not found (did you mean busybox?)",
+            Some(1),
+        ),
         ("ARG SOURCE_DATE_EPOCH=soon\nFROM busybox", "invalid SOURCE_DATE_EPOCH: soon", None),
         ("ARG A=${B:?no}\nFROM busybox", "failed to process \"${B:?no}\": B: no", Some(1)),
     ];
