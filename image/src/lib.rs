@@ -5,6 +5,7 @@
 //! - [`digest`]: the names of things by their content, one type for each kind of thing.
 //! - [`reference`], [`platform`], [`time`]: the names that people give, what an image runs on, when it was made.
 //! - [`layer`]: one step's changes as a directory and as a tar, and chains of them as one tree.
+//! - [`store`]: where layers, images and records are kept.
 //! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
 //!
 //! Two things hold everywhere. What arrives from outside (an archive, a config, a tar entry) is not trusted: it is
@@ -20,4 +21,5 @@ pub mod layer;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod store;
 pub mod time;

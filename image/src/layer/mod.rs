@@ -23,12 +23,13 @@ mod fs;
 mod identity;
 mod seal;
 mod tar;
-mod view;
+pub mod view;
 mod walk;
 
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
 pub use flavour::Flavour;
+pub(crate) use fs::names;
 pub use identity::OwnTimes;
 pub use seal::{Identified, Sealed, TarSummary, diff_id, identify, identity, seal, write_tar};
 pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};

@@ -114,17 +114,12 @@ pub enum NodeKind {
 
 impl View {
     /// Layers from the uppermost to the lowest; none is an empty file system.
-    ///
-    /// # Errors
-    /// When the first layer's directory cannot be asked.
-    pub fn new(layers: Vec<OwnedFd>, flavour: Flavour) -> Result<Self, LayerError> {
-        let meta = match layers.first() {
-            Some(layer) => Metadata::new(&at::stat(layer.as_fd()).map_err(LayerError::io("stat", b""))?),
-            None => Metadata::empty_root(),
-        };
+    pub fn new(layers: Vec<OwnedFd>, flavour: Flavour) -> Self {
+        let first = layers.first().and_then(|layer| at::stat(layer.as_fd()).ok());
+        let meta = first.map_or_else(Metadata::empty_root, |stat| Metadata::new(&stat));
         let numbers = (0..layers.len()).collect();
         let root = DirNode(Arc::new(Dir { path: Vec::new(), meta, layers, numbers, flavour }));
-        Ok(Self { root, recent: Mutex::default() })
+        Self { root, recent: Mutex::default() }
     }
 
     /// The root directory.

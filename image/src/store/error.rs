@@ -1,0 +1,67 @@
+//! What can go wrong in the store.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use crate::digest::LayerId;
+use crate::layer::{Flavour, LayerError};
+
+/// A failure of the store. Paths are relative to the store's folder unless they are absolute.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A system call failed.
+    #[error("cannot {action} {path:?}: {source}")]
+    Io {
+        /// What was tried, as it completes "cannot …".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The kernel's word.
+        source: io::Error,
+    },
+    /// A layer could not be read or hashed.
+    #[error("layer {id}: {source}")]
+    Layer {
+        /// The layer, or nothing when it has no name yet.
+        id: String,
+        /// Why.
+        source: LayerError,
+    },
+    /// The store was made in the other privilege mode, whose layers this one cannot read right.
+    #[error(
+        "the store {root:?} was made {made}, and is now used {used}: set RBUILD_ROOT to another folder",
+        made = mode(*.made), used = mode(*.used)
+    )]
+    Flavour {
+        /// The store's folder.
+        root: PathBuf,
+        /// How it was made.
+        made: Flavour,
+        /// How it is opened now.
+        used: Flavour,
+    },
+    /// A folder that was asked for is not there.
+    #[error("there is no layer {0} in the store")]
+    NoLayer(LayerId),
+}
+
+fn mode(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::Trusted => "as root",
+        Flavour::User => "without root",
+    }
+}
+
+impl StoreError {
+    /// For `map_err`: the operation and the path around an error number.
+    pub(crate) fn io<P: Into<PathBuf>>(action: &'static str, path: P) -> impl FnOnce(Errno) -> Self + use<P> {
+        move |source| Self::Io { action, path: path.into(), source: source.into() }
+    }
+
+    pub(crate) fn layer(id: Option<LayerId>) -> impl FnOnce(LayerError) -> Self {
+        let id = id.map_or_else(|| "being made".to_owned(), |id| id.to_string());
+        move |source| Self::Layer { id, source }
+    }
+}

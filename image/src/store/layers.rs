@@ -1,0 +1,408 @@
+//! Layers under their final names.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::remove::remove_tree;
+use super::{Store, StoreError, TempDir};
+use crate::digest::{BlobDigest, DiffId, LayerId};
+use crate::layer::{self, Identified, OwnTimes, TarSummary};
+
+/// Where a layer comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A step of a build made it. Its identity leaves out the times said here.
+    Built(OwnTimes),
+    /// It came in an archive or from a registry, and is named by the tar that it came in.
+    Foreign {
+        /// Of the tar as it came. Our own tar of the directory may have another one.
+        diff_id: DiffId,
+        /// The bytes as they came, kept in `blobs/`.
+        blob: Option<ForeignBlob>,
+    },
+}
+
+/// The bytes in which a foreign layer came: what save and push give back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignBlob {
+    /// Names it in `blobs/sha256/`.
+    pub digest: BlobDigest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// As in a manifest: says how it is compressed.
+    pub media_type: String,
+}
+
+/// `meta.json` of a layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Meta {
+    /// What the content must hash to: for a built layer its name, for a foreign one the identity with all times.
+    tree: LayerId,
+    origin: Origin,
+    entries: u64,
+    bytes: u64,
+    /// The boot in which it was written.
+    boot: String,
+}
+
+/// A whole layer in the store. Cheap to clone; all clones share what is found out about it.
+#[derive(Debug, Clone)]
+pub struct Layer(Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    store: Store,
+    id: LayerId,
+    meta: Meta,
+    tar: Mutex<Option<TarSummary>>,
+}
+
+/// The layers that this process has looked at. Weak, because a layer keeps its store open.
+pub(super) type Known = HashMap<LayerId, Weak<Inner>>;
+
+impl Store {
+    /// Makes the folder `fs` of `temp` a layer that a step built; everything else in `temp` vanishes. When a layer
+    /// of the same identity is there, that one stays and is returned.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or not moved to its place.
+    pub fn publish_layer(&self, temp: TempDir, times: OwnTimes) -> Result<Layer, StoreError> {
+        let identified = self.identify(&temp, times)?;
+        let meta = self.meta(&identified, Origin::Built(times));
+        self.publish(temp, identified.identity, meta)
+    }
+
+    /// The same for a layer that came from elsewhere. It is named after `diff_id`, and that stays its DiffID even
+    /// where our own tar of the directory differs.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_foreign_layer(
+        &self,
+        temp: TempDir,
+        diff_id: DiffId,
+        blob: Option<ForeignBlob>,
+    ) -> Result<Layer, StoreError> {
+        let identified = self.identify(&temp, OwnTimes::KeepAll)?;
+        let meta = self.meta(&identified, Origin::Foreign { diff_id, blob });
+        self.publish(temp, foreign_id(diff_id), meta)
+    }
+
+    /// A layer by its name; None when it is not there or not whole. From here on it cannot be pruned until this
+    /// process ends.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn layer(&self, id: LayerId) -> Result<Option<Layer>, StoreError> {
+        let mut known = self.known_layers().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = known.get(&id).and_then(Weak::upgrade) {
+            return Ok(Some(Layer(inner)));
+        }
+        let Some(meta) = self.with_lease(id, || self.read_meta(id))? else { return Ok(None) };
+        if !self.is_trustworthy(id, &meta)? {
+            return Ok(None);
+        }
+        let inner = Arc::new(Inner { store: self.clone(), id, meta, tar: Mutex::default() });
+        known.insert(id, Arc::downgrade(&inner));
+        Ok(Some(Layer(inner)))
+    }
+
+    /// The layer whose tar has this digest, if one is known.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn by_diff_id(&self, diff_id: DiffId) -> Result<Option<LayerId>, StoreError> {
+        let named = self.read_small(&diff_id_path(diff_id))?.and_then(|text| String::from_utf8(text).ok());
+        let candidates =
+            named.and_then(|text| text.trim().parse().ok()).into_iter().chain([foreign_id(diff_id)]);
+        for id in candidates {
+            if self.layer(id)?.is_some() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The names of all layers, whole or not, sorted.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn layer_ids(&self) -> Result<Vec<LayerId>, StoreError> {
+        Ok(self.names_in("layers")?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Brings these layers to the disk, and everything else on the store's file system with them: one `syncfs`,
+    /// which is much cheaper than an `fsync` a file. From then on they need no proof after a loss of power.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn make_durable(&self, layers: &[LayerId]) -> Result<(), StoreError> {
+        let pending: Vec<String> = layers
+            .iter()
+            .map(|id| format!("layers/{id}/durable"))
+            .filter(|path| !self.exists(path))
+            .collect();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        // `syncfs` needs a descriptor that is open for reading or writing, which the folder's is.
+        fs::syncfs(self.dir()).map_err(StoreError::io("sync", "."))?;
+        pending.iter().try_for_each(|path| self.mark(path))
+    }
+
+    fn identify(&self, temp: &TempDir, times: OwnTimes) -> Result<Identified, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = fs::openat(temp.dir(), "fs", flags, Mode::empty())
+            .map_err(StoreError::io("open", temp.path().join("fs")))?;
+        layer::identify(dir.as_fd(), self.flavour(), times).map_err(StoreError::layer(None))
+    }
+
+    fn meta(&self, identified: &Identified, origin: Origin) -> Meta {
+        let Identified { identity, entries, bytes } = *identified;
+        Meta { tree: identity, origin, entries, bytes, boot: self.boot_id().to_owned() }
+    }
+
+    fn publish(&self, temp: TempDir, id: LayerId, meta: Meta) -> Result<Layer, StoreError> {
+        if let Some(layer) = self.layer(id)? {
+            return Ok(layer);
+        }
+        if self.exists(&layer_path(id)) {
+            self.drop_broken(id)?;
+        }
+        let ready = format!("{}/layer", temp.name());
+        fs::mkdirat(self.dir(), &ready, Mode::from_raw_mode(0o755))
+            .map_err(StoreError::io("create", &ready))?;
+        fs::renameat(temp.dir(), "fs", temp.dir(), "layer/fs").map_err(StoreError::io("move", &ready))?;
+        let json = serde_json::to_vec(&meta).expect("the members are strings and numbers");
+        self.write_small(&format!("{ready}/meta.json"), &json)?;
+        match fs::renameat(self.dir(), &ready, self.dir(), layer_path(id)) {
+            // Somebody else was faster: what is there is whole and the same.
+            Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => {}
+            Err(error) => return Err(StoreError::io("publish", layer_path(id))(error)),
+        }
+        drop(temp);
+        if let Origin::Foreign { diff_id, .. } = meta.origin {
+            self.write_small(&diff_id_path(diff_id), id.to_string().as_bytes())?;
+        }
+        self.layer(id)?.ok_or(StoreError::NoLayer(id))
+    }
+
+    fn read_meta(&self, id: LayerId) -> Result<Option<Meta>, StoreError> {
+        let json = self.read_small(&format!("{}/meta.json", layer_path(id)))?;
+        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
+    }
+
+    /// Whether a layer can be used as it is. One that was written before a loss of power has to prove itself.
+    fn is_trustworthy(&self, id: LayerId, meta: &Meta) -> Result<bool, StoreError> {
+        let durable = format!("{}/durable", layer_path(id));
+        if self.needs_no_proof(id, meta) {
+            return Ok(true);
+        }
+        if self.tree_of(id, meta)? == Some(meta.tree) {
+            // It survived on the disk, so it is on the disk.
+            self.mark(&durable)?;
+            return Ok(true);
+        }
+        self.drop_broken(id)?;
+        Ok(false)
+    }
+
+    fn needs_no_proof(&self, id: LayerId, meta: &Meta) -> bool {
+        meta.boot == self.boot_id() || self.exists(&format!("{}/durable", layer_path(id)))
+    }
+
+    /// The identity that a layer's directory has now, by the rules it was recorded with.
+    fn tree_of(&self, id: LayerId, meta: &Meta) -> Result<Option<LayerId>, StoreError> {
+        let times = match meta.origin {
+            Origin::Built(times) => times,
+            Origin::Foreign { .. } => OwnTimes::KeepAll,
+        };
+        match layer::identity(self.open_layer(id)?.as_fd(), self.flavour(), times) {
+            Ok(tree) => Ok(Some(tree)),
+            Err(layer::LayerError::Io { .. } | layer::LayerError::Changed { .. }) => Ok(None),
+            Err(error) => Err(StoreError::layer(Some(id))(error)),
+        }
+    }
+
+    /// Proves a layer from its files alone: None when there is no readable `meta.json`, else whether the content is
+    /// what was recorded.
+    pub(super) fn prove(&self, id: LayerId) -> Result<Option<bool>, StoreError> {
+        match self.read_meta(id)? {
+            Some(meta) => Ok(Some(self.tree_of(id, &meta)? == Some(meta.tree))),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes a layer that is not whole. Looks again with everybody else shut out: another process may have found
+    /// the same, and put a good one in its place.
+    pub(super) fn drop_broken(&self, id: LayerId) -> Result<(), StoreError> {
+        let temp = self.temp()?;
+        self.excluding_leases(|_| match self.read_meta(id)? {
+            Some(meta) if self.needs_no_proof(id, &meta) => Ok(()),
+            _ => self.move_layer(id, &temp),
+        })
+    }
+
+    /// Moves a layer into a temporary folder, with which it vanishes.
+    pub(super) fn move_layer(&self, id: LayerId, temp: &TempDir) -> Result<(), StoreError> {
+        match fs::renameat(self.dir(), layer_path(id), temp.dir(), id.to_string()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                remove_tree(self.dir(), &layer_path(id)).map_err(StoreError::io("remove", layer_path(id)))
+            }
+            Err(error) => Err(StoreError::io("remove", layer_path(id))(error)),
+        }
+    }
+
+    fn open_layer(&self, id: LayerId) -> Result<OwnedFd, StoreError> {
+        let path = format!("{}/fs", layer_path(id));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(self.dir(), &path, flags, Mode::empty()).map_err(StoreError::io("open", path))
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        fs::accessat(self.dir(), path, fs::Access::EXISTS, AtFlags::empty()).is_ok()
+    }
+
+    fn mark(&self, path: &str) -> Result<(), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        fs::openat(self.dir(), path, flags, Mode::from_raw_mode(0o644))
+            .map(drop)
+            .map_err(StoreError::io("create", path))
+    }
+}
+
+impl Layer {
+    /// Its name in the store.
+    pub fn id(&self) -> LayerId {
+        self.0.id
+    }
+
+    /// The directory that overlayfs mounts, absolute.
+    pub fn fs_path(&self) -> PathBuf {
+        self.0.store.path().join(layer_path(self.0.id)).join("fs")
+    }
+
+    /// The same, opened.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_fs(&self) -> Result<OwnedFd, StoreError> {
+        self.0.store.open_layer(self.0.id)
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.0.meta.origin
+    }
+
+    /// The bytes in which it came, if it is foreign and they were kept.
+    pub fn foreign_blob(&self) -> Option<&ForeignBlob> {
+        match &self.0.meta.origin {
+            Origin::Foreign { blob, .. } => blob.as_ref(),
+            Origin::Built(_) => None,
+        }
+    }
+
+    /// Bytes of content, hard links counted once.
+    pub fn size(&self) -> u64 {
+        self.0.meta.bytes
+    }
+
+    /// How many entries its tar has, the end not counted.
+    pub fn entries(&self) -> u64 {
+        self.0.meta.entries
+    }
+
+    /// The SHA-256 of its tar. It is computed once, by the first who asks, among all processes; the others wait.
+    ///
+    /// # Errors
+    /// When the layer cannot be read.
+    pub fn diff_id(&self) -> Result<DiffId, StoreError> {
+        match &self.0.meta.origin {
+            Origin::Foreign { diff_id, .. } => Ok(*diff_id),
+            Origin::Built(_) => self.tar().map(|tar| tar.diff_id),
+        }
+    }
+
+    /// Digest and length of the tar that [`layer::write_tar`] makes of it. For a built layer this is its DiffID.
+    ///
+    /// # Errors
+    /// When the layer cannot be read.
+    pub fn tar(&self) -> Result<TarSummary, StoreError> {
+        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tar) = *tar {
+            return Ok(tar);
+        }
+        let found = match self.remembered()? {
+            Some(found) => found,
+            None => self.compute()?,
+        };
+        *tar = Some(found);
+        Ok(found)
+    }
+
+    /// Remembers digest and length for all times when [`layer::write_tar`] was run on the layer for another reason.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn remember_tar(&self, tar: TarSummary) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        store.write_small(&self.tar_path(), format!("{} {}\n", tar.diff_id, tar.size).as_bytes())?;
+        if matches!(self.0.meta.origin, Origin::Built(_)) {
+            store.write_small(&diff_id_path(tar.diff_id), self.0.id.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn compute(&self) -> Result<TarSummary, StoreError> {
+        let dir = self.open_fs()?;
+        // The others' processes wait here, and then find what we wrote down.
+        fs::flock(&dir, FlockOperation::LockExclusive).map_err(StoreError::io("lock", self.fs_path()))?;
+        if let Some(found) = self.remembered()? {
+            return Ok(found);
+        }
+        let found = layer::write_tar(dir.as_fd(), self.0.store.flavour(), &mut std::io::sink())
+            .map_err(StoreError::layer(Some(self.0.id)))?;
+        self.remember_tar(found)?;
+        Ok(found)
+    }
+
+    fn remembered(&self) -> Result<Option<TarSummary>, StoreError> {
+        let Some(text) = self.0.store.read_small(&self.tar_path())? else { return Ok(None) };
+        Ok(String::from_utf8(text).ok().and_then(|text| parse_tar(&text)))
+    }
+
+    fn tar_path(&self) -> String {
+        format!("{}/diff_id", layer_path(self.0.id))
+    }
+}
+
+fn parse_tar(text: &str) -> Option<TarSummary> {
+    // Without the line end it was cut off.
+    let (diff_id, size) = text.strip_suffix('\n')?.split_once(' ')?;
+    Some(TarSummary { diff_id: diff_id.parse().ok()?, size: size.parse().ok()? })
+}
+
+/// The name of a layer that came from elsewhere: two archives with the same tar mean the same layer.
+fn foreign_id(diff_id: DiffId) -> LayerId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"foreign");
+    hasher.update(&diff_id.0.0);
+    LayerId(*hasher.finalize().as_bytes())
+}
+
+fn layer_path(id: LayerId) -> String {
+    format!("layers/{id}")
+}
+
+fn diff_id_path(diff_id: DiffId) -> String {
+    format!("diffids/{}", diff_id.hex())
+}

@@ -1,0 +1,45 @@
+//! The store: layers, images, names and cache records as plain files, shared by any number of processes.
+//!
+//! ```text
+//! <root>/v1/            the format's version: another one gets another folder
+//!   flavour             trusted or user: which attributes the layers' directories carry
+//!   lock                held shortly: shared to begin using layers, exclusively to remove some
+//!   tmp/                what is in the making; everything has its holder's lock, the rest is swept
+//!   layers/<LayerId>/   fs/ as overlayfs mounts it · meta.json · diff_id once known · durable once on disk
+//!   diffids/<hex>       the LayerId that has this DiffID
+//!   blobs/sha256/<hex>  layers as they came, compressed or not
+//!   images/ names/      configs with their layers; what people call them
+//!   records/<key>       what a step made: bytes of the builder, behind a checksum
+//!   logs/<key>          what it said
+//!   leases/             one file a process: the layers it uses
+//!   steps/<key>         locks: who makes this step right now
+//! ```
+//!
+//! Invariants:
+//! - What has its final name is whole: everything is made under `tmp/` and moved by one rename. Of two that make the
+//!   same thing, the first stays. A process may be killed at any moment; what it leaves lies in `tmp/`, without a
+//!   lock.
+//! - Nothing is synced on the way of a build: an `fsync` costs more than a step. A rename without it can, after a
+//!   loss of power (never after a mere kill), leave a layer whose files are short. Therefore `meta.json` names the
+//!   boot it was written in. A layer of another boot that was not made durable in between is compared with its
+//!   recorded identity before it is used; if it differs, it is dropped and is simply not there. Small files carry
+//!   checksums or are JSON, which an interrupted write does not leave whole.
+//! - A layer that a process has asked for stays until the process ends: it is in the process's lease, and pruning
+//!   reads all leases under the exclusive lock.
+//! - A layer's directory never changes after it was published.
+
+mod error;
+mod files;
+mod layers;
+mod lease;
+mod open;
+mod records;
+mod remove;
+mod step_lock;
+mod temp;
+
+pub use error::StoreError;
+pub use layers::{ForeignBlob, Layer, Origin};
+pub use open::Store;
+pub use step_lock::StepLock;
+pub use temp::TempDir;

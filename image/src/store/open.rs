@@ -1,0 +1,143 @@
+//! Opening a store.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::StoreError;
+use super::layers::Known;
+use super::lease::Lease;
+use crate::layer::Flavour;
+
+const VERSION: &str = "v1";
+const FOLDERS: [&str; 10] =
+    ["tmp", "layers", "diffids", "blobs/sha256", "images", "names", "records", "logs", "leases", "steps"];
+
+/// An open store. Clones share everything; it may be used from any number of threads.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    dir: OwnedFd,
+    flavour: Flavour,
+    boot: OnceLock<String>,
+    lease: OnceLock<Lease>,
+    layers: Mutex<Known>,
+}
+
+impl Store {
+    /// Opens the store in `root`, making it if it is not there. Nothing is repaired or swept here.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, or the store belongs to the other flavour.
+    pub fn open(root: &Path, flavour: Flavour) -> Result<Self, StoreError> {
+        let path = root.join(VERSION);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = match fs::openat(CWD, &path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                make_parents(root)?;
+                make(CWD, &path)?;
+                fs::openat(CWD, &path, flags, Mode::empty())
+            }
+            other => other,
+        }
+        .map_err(StoreError::io("open", &path))?;
+        // Absolute, because others mount from it, and they may have another working directory.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let inner = Inner {
+            path,
+            dir,
+            flavour,
+            boot: OnceLock::new(),
+            lease: OnceLock::new(),
+            layers: Mutex::default(),
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.check_flavour(root)?;
+        Ok(store)
+    }
+
+    /// The folder with the store's version, absolute.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Which attributes its layers carry.
+    pub fn flavour(&self) -> Flavour {
+        self.inner.flavour
+    }
+
+    /// The folder with the store's version.
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
+        self.inner.dir.as_fd()
+    }
+
+    pub(super) fn known_layers(&self) -> &Mutex<Known> {
+        &self.inner.layers
+    }
+
+    pub(super) fn lease_cell(&self) -> &OnceLock<Lease> {
+        &self.inner.lease
+    }
+
+    /// What tells this boot of the machine from every other; empty where the kernel does not say, which makes no
+    /// layer look like one of another boot.
+    pub(super) fn boot_id(&self) -> &str {
+        self.inner.boot.get_or_init(|| {
+            let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            id.trim().to_owned()
+        })
+    }
+
+    fn check_flavour(&self, root: &Path) -> Result<(), StoreError> {
+        let used = self.inner.flavour;
+        let text = self.read_small("flavour")?.unwrap_or_default();
+        let made = match &text[..] {
+            b"trusted\n" => Flavour::Trusted,
+            b"user\n" => Flavour::User,
+            // Not there yet, or cut off by a loss of power right after the first use: the folders come first.
+            _ => {
+                for folder in FOLDERS {
+                    let mut part = String::new();
+                    for name in folder.split('/') {
+                        part = if part.is_empty() { name.to_owned() } else { format!("{part}/{name}") };
+                        make(self.dir(), &part)?;
+                    }
+                }
+                let text = if used == Flavour::Trusted { "trusted\n" } else { "user\n" };
+                self.write_small("flavour", text.as_bytes())?;
+                used
+            }
+        };
+        if made == used { Ok(()) } else { Err(StoreError::Flavour { root: root.to_owned(), made, used }) }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.inner.path).field("flavour", &self.inner.flavour).finish()
+    }
+}
+
+fn make_parents(root: &Path) -> Result<(), StoreError> {
+    let mut missing: Vec<&Path> =
+        root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    missing.reverse();
+    missing.into_iter().try_for_each(|path| make(CWD, path))
+}
+
+/// Only its owner may look into a store: layers hold setuid programs of strangers.
+fn make<P: AsRef<Path>>(dir: BorrowedFd<'_>, path: P) -> Result<(), StoreError> {
+    let path = path.as_ref();
+    match fs::mkdirat(dir, path, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(StoreError::io("create", path)(error)),
+    }
+}

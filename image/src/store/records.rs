@@ -1,0 +1,89 @@
+//! Cache records and logs: what a step made, and what it said. Their content belongs to the builder.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
+use super::{Store, StoreError};
+use crate::digest::RecordKey;
+
+/// Before the bytes of a record: version, then the BLAKE3 of the bytes and a line end.
+const HEADER: &str = "rbuild record 1 ";
+
+impl Store {
+    /// The record under a key, if there is a whole one. Using it makes it young again for pruning.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn record(&self, key: RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = record_path(key);
+        let Some(bytes) = self.read_record(&path)? else { return Ok(None) };
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        // Only the order of pruning depends on it.
+        let _ = fs::utimensat(
+            self.dir(),
+            &path,
+            &Timestamps { last_access: omit, last_modification: now },
+            AtFlags::empty(),
+        );
+        Ok(Some(bytes))
+    }
+
+    /// Stores a record, in place of an older one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_record(&self, key: RecordKey, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut whole = format!("{HEADER}{}\n", blake3::hash(bytes)).into_bytes();
+        whole.extend_from_slice(bytes);
+        self.write_small(&record_path(key), &whole)
+    }
+
+    /// Forgets a record; false when there was none.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_record(&self, key: RecordKey) -> Result<bool, StoreError> {
+        self.remove_small(&format!("logs/{key}"))?;
+        self.remove_small(&record_path(key))
+    }
+
+    /// The keys of all records.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn record_keys(&self) -> Result<Vec<RecordKey>, StoreError> {
+        Ok(self.names_in("records")?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Moves a step's log into the store. `from` is on the store's file system, in a [`super::TempDir`].
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn put_log(&self, key: RecordKey, from: &Path) -> Result<(), StoreError> {
+        let path = format!("logs/{key}");
+        fs::renameat(CWD, from, self.dir(), &path).map_err(StoreError::io("write", path))
+    }
+
+    /// Where a step's log is; the file is missing when the step has none.
+    pub fn log_path(&self, key: RecordKey) -> PathBuf {
+        self.path().join("logs").join(key.to_string())
+    }
+
+    /// The record's bytes, without touching it; None when it is missing or not whole.
+    pub(super) fn read_record(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(whole) = self.read_small(path)? else { return Ok(None) };
+        Ok(check(&whole).map(<[u8]>::to_vec))
+    }
+}
+
+pub(super) fn record_path(key: RecordKey) -> String {
+    format!("records/{key}")
+}
+
+fn check(whole: &[u8]) -> Option<&[u8]> {
+    let rest = whole.strip_prefix(HEADER.as_bytes())?;
+    let (sum, bytes) = (rest.get(..64)?, rest.get(65..)?);
+    (rest[64] == b'\n' && sum == blake3::hash(bytes).to_hex().as_bytes()).then_some(bytes)
+}
