@@ -30,8 +30,8 @@ pub struct ImageConfig {
     /// When the image was made; `null` when no history entry has a time (spec 8.4).
     #[serde(default, deserialize_with = "empty_as_none")]
     pub created: Option<Timestamp>,
-    /// One entry an instruction, oldest first.
-    #[serde(default, deserialize_with = "null_as_default")]
+    /// One entry an instruction, oldest first; written as `null` when there are none.
+    #[serde(default, deserialize_with = "null_as_default", serialize_with = "empty_as_null")]
     pub history: Vec<History>,
     /// Operating system (GOOS).
     #[serde(default, deserialize_with = "null_as_default")]
@@ -230,8 +230,8 @@ fn empty_as_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>
     }
 }
 
-fn empty_as_null<S: Serializer>(layers: &[DiffId], serializer: S) -> Result<S::Ok, S::Error> {
-    if layers.is_empty() { serializer.serialize_none() } else { serializer.collect_seq(layers) }
+fn empty_as_null<S: Serializer, T: Serialize>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    if items.is_empty() { serializer.serialize_none() } else { serializer.collect_seq(items) }
 }
 
 /// Images of before docker 1.8 have a string where later ones have a list.

@@ -6,6 +6,7 @@
 //! - [`reference`], [`platform`], [`time`]: the names that people give, what an image runs on, when it was made.
 //! - [`layer`]: one step's changes as a directory and as a tar, and chains of them as one tree.
 //! - [`store`]: where layers, images and records are kept.
+//! - [`archive`]: images as tars and folders that docker, podman and skopeo exchange.
 //! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
 //!
 //! Two things hold everywhere. What arrives from outside (an archive, a config, a tar entry) is not trusted: it is
@@ -14,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod config;
 pub mod digest;
 pub mod json;

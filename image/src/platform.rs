@@ -149,7 +149,7 @@ fn single(word: &str) -> Option<Platform> {
         return Some(Platform { os, ..host });
     }
     let (architecture, variant) = normalise_architecture(word, "");
-    ARCHITECTURES.contains(&architecture.as_str()).then(|| Platform { architecture, variant, ..host })
+    ARCHITECTURES.contains(&architecture.as_str()).then_some(Platform { architecture, variant, ..host })
 }
 
 fn split_version(os: &str) -> (&str, Option<&str>) {

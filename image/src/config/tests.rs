@@ -7,7 +7,7 @@ fn strings(words: &[&str]) -> Vec<String> {
 #[test]
 fn an_empty_image_is_written_as_buildkit_writes_it() {
     let config = ImageConfig { architecture: "amd64".into(), os: "linux".into(), ..ImageConfig::default() };
-    let expected = r#"{"architecture":"amd64","config":{},"created":null,"history":[],"os":"linux","rootfs":{"type":"layers","diff_ids":null}}"#;
+    let expected = r#"{"architecture":"amd64","config":{},"created":null,"history":null,"os":"linux","rootfs":{"type":"layers","diff_ids":null}}"#;
     assert_eq!(String::from_utf8(config.to_bytes()).unwrap(), expected);
 }
 

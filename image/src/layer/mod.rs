@@ -15,6 +15,7 @@
 //! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer
 //! except [`View::lookup`], which resolves it inside the layers.
 
+mod compression;
 mod content;
 mod entry;
 mod error;
@@ -26,6 +27,7 @@ mod tar;
 pub mod view;
 mod walk;
 
+pub use compression::{Compression, decoder};
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
 pub use flavour::Flavour;

@@ -30,8 +30,10 @@
 
 mod error;
 mod files;
+mod images;
 mod layers;
 mod lease;
+mod names;
 mod open;
 mod records;
 mod remove;
@@ -39,7 +41,9 @@ mod step_lock;
 mod temp;
 
 pub use error::StoreError;
+pub use images::{Image, ImageError};
 pub use layers::{ForeignBlob, Layer, Origin};
+pub use names::ResolveError;
 pub use open::Store;
 pub use step_lock::StepLock;
 pub use temp::TempDir;

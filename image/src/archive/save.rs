@@ -1,0 +1,242 @@
+//! Writing images: docker's format and an OCI layout over the same blobs (spec 8.8).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::os::fd::AsFd;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::error::ArchiveError;
+use super::tarball;
+use crate::digest::{BlobDigest, DiffId, Digest, Hasher, ImageId};
+use crate::json::{to_vec_go, to_vec_go_pretty};
+use crate::layer;
+use crate::manifest::{Descriptor, Index, Manifest, annotation, media_type};
+use crate::reference::Reference;
+use crate::store::{Image, Layer, Store, StoreError};
+
+const BUFFER: usize = 1 << 20;
+
+/// What the archive is to be for its readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `docker load` and every OCI reader.
+    Docker,
+    /// OCI readers alone: without `manifest.json`.
+    Oci,
+}
+
+/// An image to be saved and the names that it is to have in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The image.
+    pub id: ImageId,
+    /// Its names; may be none.
+    pub names: Vec<Reference>,
+}
+
+/// Writes the images as one tar to `out`, which need not be seekable. Every layer's digest is verified on the way:
+/// after an error what was written is not an archive.
+///
+/// # Errors
+/// When an image or layer is not in the store or not what its digest says, or `out` does not take it.
+pub fn save(
+    store: &Store,
+    images: &[Selection],
+    out: impl Write,
+    format: Format,
+) -> Result<(), ArchiveError> {
+    let mut archive = Archive { blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() };
+    for selection in images {
+        let image = store.image(selection.id)?.ok_or(ArchiveError::NoImage(selection.id))?;
+        archive.add(store, &image, &selection.names)?;
+    }
+    let mut out = BufWriter::with_capacity(BUFFER, out);
+    archive.write(store, &mut out, format)?;
+    out.flush().map_err(ArchiveError::Write)
+}
+
+struct Archive {
+    blobs: BTreeMap<Digest, Blob>,
+    index: Vec<Descriptor>,
+    docker: Vec<DockerImage>,
+}
+
+#[derive(Clone)]
+enum Blob {
+    Bytes(Vec<u8>),
+    Layer { layer: Layer, diff_id: DiffId, size: u64 },
+}
+
+impl Blob {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Layer { size, .. } => *size,
+        }
+    }
+}
+
+/// One image in docker's `manifest.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    /// `null` when there are none.
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+impl Archive {
+    fn add(&mut self, store: &Store, image: &Image, names: &[Reference]) -> Result<(), ArchiveError> {
+        // Where DiffIDs or sizes are not known yet, all layers are hashed at once.
+        let diff_ids = &image.config.rootfs.diff_ids;
+        let layers = image
+            .layers
+            .par_iter()
+            .zip(diff_ids)
+            .map(|(id, diff_id)| {
+                let layer = store.layer(*id)?.ok_or(StoreError::NoLayer(*id))?;
+                let size = measure(store, &layer, *diff_id)?;
+                Ok(Blob::Layer { layer, diff_id: *diff_id, size })
+            })
+            .collect::<Result<Vec<_>, ArchiveError>>()?;
+        let config =
+            self.put(Digest::of(&image.bytes), Blob::Bytes(image.bytes.clone()), media_type::OCI_CONFIG);
+        let layers: Vec<Descriptor> = layers
+            .into_iter()
+            .zip(diff_ids)
+            .map(|(blob, diff_id)| self.put(diff_id.0, blob, media_type::OCI_LAYER))
+            .collect();
+        let tags: Vec<&Reference> = names.iter().filter(|name| name.tag().is_some()).collect();
+        self.add_docker(&config, &layers, &tags);
+        let manifest = to_vec_go_pretty(&Manifest {
+            schema_version: 2,
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            config,
+            layers,
+            annotations: BTreeMap::new(),
+        });
+        let mut descriptor = self.put(Digest::of(&manifest), Blob::Bytes(manifest), media_type::OCI_MANIFEST);
+        descriptor.platform = Some(image.config.platform());
+        self.add_to_index(&descriptor, &tags);
+        Ok(())
+    }
+
+    fn put(&mut self, digest: Digest, blob: Blob, media_type: &str) -> Descriptor {
+        let descriptor = Descriptor::new(media_type, BlobDigest(digest), blob.size());
+        self.blobs.insert(digest, blob);
+        descriptor
+    }
+
+    fn add_docker(&mut self, config: &Descriptor, layers: &[Descriptor], tags: &[&Reference]) {
+        let tags: Vec<String> = tags.iter().map(|name| name.familiar()).collect();
+        self.docker.push(DockerImage {
+            config: blob_name(config.digest.0),
+            repo_tags: (!tags.is_empty()).then_some(tags),
+            layers: layers.iter().map(|layer| blob_name(layer.digest.0)).collect(),
+        });
+    }
+
+    fn add_to_index(&mut self, descriptor: &Descriptor, tags: &[&Reference]) {
+        if tags.is_empty() {
+            self.index.push(descriptor.clone());
+        }
+        for name in tags {
+            let mut descriptor = descriptor.clone();
+            let tag = name.tag().unwrap_or_default().to_owned();
+            descriptor.annotations.insert(annotation::IMAGE_NAME.to_owned(), name.canonical());
+            descriptor.annotations.insert(annotation::REF_NAME.to_owned(), tag);
+            self.index.push(descriptor);
+        }
+    }
+
+    fn write(&self, store: &Store, out: &mut impl Write, format: Format) -> Result<(), ArchiveError> {
+        let index = to_vec_go(&Index {
+            schema_version: 2,
+            media_type: media_type::OCI_INDEX.to_owned(),
+            manifests: self.index.clone(),
+            annotations: BTreeMap::new(),
+        });
+        tarball::folder(out, "blobs/").map_err(ArchiveError::Write)?;
+        tarball::folder(out, "blobs/sha256/").map_err(ArchiveError::Write)?;
+        for (digest, blob) in &self.blobs {
+            write_blob(store, *digest, blob, out)?;
+        }
+        tarball::file(out, "index.json", 0o644, &index).map_err(ArchiveError::Write)?;
+        if format == Format::Docker {
+            tarball::file(out, "manifest.json", 0o644, &to_vec_go(&self.docker))
+                .map_err(ArchiveError::Write)?;
+        }
+        tarball::file(out, "oci-layout", 0o444, br#"{"imageLayoutVersion":"1.0.0"}"#)
+            .and_then(|()| tarball::finish(out))
+            .map_err(ArchiveError::Write)
+    }
+}
+
+fn blob_name(digest: Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn write_blob(store: &Store, digest: Digest, blob: &Blob, out: &mut impl Write) -> Result<(), ArchiveError> {
+    let name = blob_name(digest);
+    match blob {
+        Blob::Bytes(bytes) => tarball::file(out, &name, 0o444, bytes).map_err(ArchiveError::Write),
+        Blob::Layer { layer, diff_id, size } => {
+            tarball::begin_file(out, &name, 0o444, *size).map_err(ArchiveError::Write)?;
+            let (found, written) = write_layer(store, layer, *diff_id, out)?;
+            if found != *diff_id || written != *size {
+                return Err(ArchiveError::CorruptLayer { member: name, expected: *diff_id, found });
+            }
+            tarball::end_file(out, *size).map_err(ArchiveError::Write)
+        }
+    }
+}
+
+/// The length of the layer's tar in bytes.
+fn measure(store: &Store, layer: &Layer, diff_id: DiffId) -> Result<u64, ArchiveError> {
+    match layer.foreign_blob() {
+        None => Ok(layer.tar()?.size),
+        Some(blob) if blob.digest.0 == diff_id.0 => Ok(blob.size),
+        Some(_) => Ok(write_layer(store, layer, diff_id, &mut std::io::sink())?.1),
+    }
+}
+
+/// Writes the layer's tar: as it came, if it came from elsewhere. Returns what was written.
+fn write_layer(
+    store: &Store,
+    layer: &Layer,
+    diff_id: DiffId,
+    out: &mut impl Write,
+) -> Result<(DiffId, u64), ArchiveError> {
+    let failed = |source| ArchiveError::Layer { member: diff_id.to_string(), source };
+    let Some(blob) = layer.foreign_blob() else {
+        let tar = layer::write_tar(layer.open_fs()?.as_fd(), store.flavour(), out).map_err(failed)?;
+        return Ok((tar.diff_id, tar.size));
+    };
+    let path = store.path().join("blobs/sha256").join(blob.digest.hex());
+    let open = |source| ArchiveError::Temp { action: "open", path: path.clone(), source };
+    let file = File::open(&path).map_err(open)?;
+    if blob.digest.0 == diff_id.0 {
+        return copy(file, out);
+    }
+    let (_, inflated) = layer::decoder(file).map_err(open)?;
+    copy(inflated, out)
+}
+
+fn copy(mut from: impl Read, out: &mut impl Write) -> Result<(DiffId, u64), ArchiveError> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut size = 0;
+    loop {
+        let count = from.read(&mut buffer).map_err(ArchiveError::Read)?;
+        if count == 0 {
+            return Ok((DiffId(hasher.finish()), size));
+        }
+        hasher.update(&buffer[..count]);
+        out.write_all(&buffer[..count]).map_err(ArchiveError::Write)?;
+        size += count as u64;
+    }
+}

@@ -1,0 +1,156 @@
+//! What people call images.
+//!
+//! A file of `names/` holds one name and the image's ID. It is called after the SHA-256 of the name, since names
+//! have slashes and may be longer than a file's name.
+
+use super::images::Image;
+use super::{Store, StoreError};
+use crate::digest::{Digest, ImageId};
+use crate::reference::Reference;
+
+/// Shorter prefixes of an ID are taken too, as docker does; but at least one digit is needed.
+const ID_DIGITS: usize = 64;
+
+/// Why a text does not lead to an image.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// No image has this name or ID.
+    #[error("no such image: {0}")]
+    NotFound(String),
+    /// Several images have IDs that begin so.
+    #[error("image ID prefix {0:?} is ambiguous")]
+    Ambiguous(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Makes `name` mean `image`, in one step. A name without tag and digest gets the tag `latest`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_name(&self, name: &Reference, image: ImageId) -> Result<(), StoreError> {
+        let name = name.clone().with_default_tag().canonical();
+        self.write_small(&path(&name), format!("{name} {image}\n").as_bytes())
+    }
+
+    /// The image that `name` means.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn named(&self, name: &Reference) -> Result<Option<ImageId>, StoreError> {
+        let name = name.clone().with_default_tag().canonical();
+        let file = self.read_small(&path(&name))?;
+        Ok(file.and_then(|file| parse(&file)).map(|(_, image)| image))
+    }
+
+    /// Forgets a name; false when there was none.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn remove_name(&self, name: &Reference) -> Result<bool, StoreError> {
+        self.remove_small(&path(&name.clone().with_default_tag().canonical()))
+    }
+
+    /// All names with their images, sorted by name.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn image_names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
+        let mut found = Vec::new();
+        for file in self.names_in("names")? {
+            // A name that vanished while we were looking is none.
+            let bytes = self.read_small(&format!("names/{file}"))?;
+            found.extend(bytes.and_then(|bytes| parse(&bytes)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The image that people mean by `text`: an ID (`sha256:…`), a name, or the first digits of an ID.
+    ///
+    /// # Errors
+    /// When there is none, or several IDs begin so.
+    pub fn resolve(&self, text: &str) -> Result<Image, ResolveError> {
+        let not_found = || ResolveError::NotFound(text.to_owned());
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if let Ok(digest) = Digest::from_hex(digits) {
+            return self.image(ImageId(digest))?.ok_or_else(not_found);
+        }
+        if let Ok(name) = text.parse::<Reference>()
+            && let Some(id) = self.named(&name)?
+            && let Some(image) = self.image(id)?
+        {
+            return Ok(image);
+        }
+        let is_prefix = !digits.is_empty()
+            && digits.len() < ID_DIGITS
+            && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_prefix {
+            return Err(not_found());
+        }
+        let mut matching = self.image_ids()?.into_iter().filter(|id| id.hex().starts_with(digits));
+        match (matching.next(), matching.next()) {
+            (Some(id), None) => self.image(id)?.ok_or_else(not_found),
+            (Some(_), Some(_)) => Err(ResolveError::Ambiguous(text.to_owned())),
+            _ => Err(not_found()),
+        }
+    }
+}
+
+fn path(canonical: &str) -> String {
+    format!("names/{}", Digest::of(canonical.as_bytes()).hex())
+}
+
+fn parse(file: &[u8]) -> Option<(Reference, ImageId)> {
+    let (name, image) = std::str::from_utf8(file).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    Some((name.parse().ok()?, image.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ImageConfig;
+    use crate::layer::Flavour;
+
+    #[test]
+    fn names_ids_and_prefixes_lead_to_an_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Flavour::User).unwrap();
+        let make = |author: &str| {
+            let config = ImageConfig { author: author.into(), ..ImageConfig::default() };
+            store.put_image(&config.to_bytes(), &[]).unwrap()
+        };
+        let ids: Vec<ImageId> = (0..20).map(|n| make(&n.to_string())).collect();
+        let name: Reference = "app".parse().unwrap();
+        store.set_name(&name, ids[0]).unwrap();
+        store.set_name(&"localhost:5000/b:1".parse().unwrap(), ids[1]).unwrap();
+        for text in [
+            "app",
+            "app:latest",
+            "docker.io/library/app",
+            &ids[0].to_string(),
+            &ids[0].hex(),
+            &ids[0].hex()[..12],
+        ] {
+            assert_eq!(store.resolve(text).unwrap().id, ids[0], "{text}");
+        }
+        assert_eq!(store.resolve("localhost:5000/b:1").unwrap().id, ids[1]);
+        for text in ["", "app:2", "nothing", "UPPER", &"0".repeat(64)] {
+            assert!(matches!(store.resolve(text), Err(ResolveError::NotFound(_))), "{text}");
+        }
+        // Twenty IDs and sixteen digits: two begin with the same.
+        let shared = (0..16u32)
+            .map(|digit| format!("{digit:x}"))
+            .find(|digit| ids.iter().filter(|id| id.hex().starts_with(digit)).count() > 1)
+            .unwrap();
+        assert!(matches!(store.resolve(&shared), Err(ResolveError::Ambiguous(_))));
+        store.set_name(&name, ids[2]).unwrap();
+        assert_eq!(store.named(&name).unwrap(), Some(ids[2]));
+        assert_eq!(store.image_names().unwrap().len(), 2);
+        assert!(store.remove_name(&name).unwrap());
+        assert!(!store.remove_name(&name).unwrap());
+        assert!(store.resolve("app").is_err());
+    }
+}
