@@ -12,34 +12,26 @@ const FEW: usize = 16;
 
 /// The environment of a process, shared by all steps that see the same one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment(Arc<Vec<(String, String)>>);
+pub struct Environment(Arc<Vec<Assignment>>);
 
-impl std::ops::Deref for Environment {
-    type Target = [(String, String)];
+/// Shared, because the environments of two steps differ in little.
+type Assignment = Arc<(String, String)>;
 
-    fn deref(&self) -> &Self::Target {
-        &self.0
+impl Environment {
+    /// Names and values in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &(String, String)> {
+        self.0.iter().map(|pair| &**pair)
     }
-}
 
-impl<'e> IntoIterator for &'e Environment {
-    type Item = &'e (String, String);
-    type IntoIter = std::slice::Iter<'e, (String, String)>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
-    }
-}
-
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
-        Self(Arc::new(pairs.into_iter().collect()))
+    /// A copy of all names and values.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.iter().cloned().collect()
     }
 }
 
 impl Serialize for Environment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        serializer.collect_seq(self.iter())
     }
 }
 
@@ -47,7 +39,7 @@ impl Serialize for Environment {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Variables {
     /// Overwritten assignments stay as holes, so that an assignment takes constant time.
-    slots: Vec<Option<(String, String)>>,
+    slots: Vec<Option<Assignment>>,
     places: HashMap<String, usize>,
     shared: Option<Environment>,
 }
@@ -55,7 +47,7 @@ pub(super) struct Variables {
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: &str) {
         let place = self.slots.len();
-        self.slots.push(Some((name.to_owned(), value.to_owned())));
+        self.slots.push(Some(Arc::new((name.to_owned(), value.to_owned()))));
         if let Some(old) = self.places.insert(name.to_owned(), place) {
             self.slots[old] = None;
         }
@@ -67,28 +59,30 @@ impl Variables {
 
     fn close_holes(&mut self) {
         self.slots.retain(Option::is_some);
-        for (place, (name, _)) in self.slots.iter().flatten().enumerate() {
-            if let Some(known) = self.places.get_mut(name) {
+        for (place, pair) in self.slots.iter().flatten().enumerate() {
+            if let Some(known) = self.places.get_mut(&pair.0) {
                 *known = place;
             }
         }
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().flatten().map(|(name, _)| name.as_str())
+        self.slots.iter().flatten().map(|pair| pair.0.as_str())
     }
 
     /// All of them, without copying as long as nothing changes.
     pub(super) fn environment(&mut self) -> Environment {
         let slots = &self.slots;
-        self.shared.get_or_insert_with(|| slots.iter().flatten().cloned().collect()).clone()
+        self.shared
+            .get_or_insert_with(|| Environment(Arc::new(slots.iter().flatten().cloned().collect())))
+            .clone()
     }
 }
 
 impl Lookup for Variables {
     fn get(&self, name: &str) -> Option<&str> {
         let place = *self.places.get(name)?;
-        self.slots[place].as_ref().map(|(_, value)| value.as_str())
+        self.slots[place].as_ref().map(|pair| pair.1.as_str())
     }
 }
 
@@ -103,13 +97,13 @@ mod tests {
             variables.set(name, value);
         }
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(variables.environment()[..], [pair("B", "2"), pair("A", "3")]);
+        assert_eq!(variables.environment().pairs(), [pair("B", "2"), pair("A", "3")]);
         assert_eq!(variables.get("A"), Some("3"));
         assert_eq!(variables.get("C"), None);
         for number in 0..100 {
             variables.set("A", &number.to_string());
         }
-        assert_eq!(variables.environment()[..], [pair("B", "2"), pair("A", "99")]);
+        assert_eq!(variables.environment().pairs(), [pair("B", "2"), pair("A", "99")]);
         assert_eq!((variables.get("A"), variables.get("B")), (Some("99"), Some("2")));
     }
 }
