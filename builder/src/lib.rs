@@ -2,3 +2,4 @@
 pub mod context;
 pub mod copy;
 pub mod event;
+pub mod fetch;

@@ -178,7 +178,7 @@ impl Merge<'_, '_> {
                 let name = base_name(at).to_vec();
                 let Item { layer, meta, link, .. } = item.clone();
                 let found = Found { name, layer, meta, link, node: None };
-                Made::File { content: Content::Source(found, at.to_vec()), with }
+                Made::File { content: Content::Source(Box::new(found), at.to_vec()), with }
             }
             // BuildKit loses the bit that makes it a block device, and images rely on what it builds.
             Kind::Block => Made::Special { kind: Kind::Char, device: item.meta.device, with },

@@ -91,9 +91,9 @@ impl XattrSource {
 /// Where the bytes of a file come from.
 pub(crate) enum Content {
     /// A file of the instruction's source.
-    Source(Found, Vec<u8>),
+    Source(Box<Found>, Vec<u8>),
     /// A file of the destination.
-    Dest(Found, Vec<u8>),
+    Dest(Box<Found>, Vec<u8>),
     Bytes(Vec<u8>),
     /// A part of a file: a member of an archive, or the whole of a download.
     Range {
@@ -117,7 +117,7 @@ pub(crate) struct Dir {
 pub(crate) enum Present {
     Nothing,
     Made(NodeId),
-    Below(Found),
+    Below(Box<Found>),
 }
 
 impl<'a> Tree<'a> {
@@ -163,7 +163,7 @@ impl<'a> Tree<'a> {
         }
         let Some(below) = self.dest_dir(dir)? else { return Ok(Present::Nothing) };
         Ok(match below.child(name)? {
-            Some(node) => Present::Below(found(node)?),
+            Some(node) => Present::Below(Box::new(found(node)?)),
             None => Present::Nothing,
         })
     }
@@ -228,7 +228,7 @@ impl<'a> Tree<'a> {
                     // From here on everything is the destination's.
                     let node = self.dest.lookup(path, Follow::Never);
                     return match node {
-                        Ok(Some(node)) => Ok(Present::Below(found(node)?)),
+                        Ok(Some(node)) => Ok(Present::Below(Box::new(found(node)?))),
                         Ok(None) | Err(LayerError::NotADirectory { .. }) => Ok(Present::Nothing),
                         Err(cause) => Err(cause.into()),
                     };

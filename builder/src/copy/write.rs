@@ -172,13 +172,13 @@ impl Writer<'_, '_> {
             }
             Content::Source(found, at) => {
                 let Some(selection) = self.selection else { return Ok(()) };
-                self.from_source(selection, found, at, to).and_then(wrote)
+                self.copy_source(selection, found, at, to).and_then(wrote)
             }
         }
     }
 
     /// Copies a file of the source; hashes it on the way if its hash is not known yet.
-    fn from_source(
+    fn copy_source(
         &self,
         selection: &Selection,
         found: &Found,
