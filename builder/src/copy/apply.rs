@@ -27,7 +27,7 @@ pub fn apply(
 ) -> Result<(), CopyError> {
     if selection.copy.link {
         // Made on nothing: such a layer does not depend on what is below it.
-        let nothing = View::new(Vec::new(), flavour)?;
+        let nothing = View::new(Vec::new(), flavour);
         let tree = merge::plan(selection, &nothing, upper)?;
         return write::write(tree, Some(selection), upper, reuse);
     }

@@ -81,7 +81,7 @@ pub fn unpack_stream(mut tar: impl Read, into: BorrowedFd<'_>) -> Result<(), Cop
         let cause = io::Error::new(io::ErrorKind::InvalidData, "not a tar archive");
         return Err(failed(cause));
     };
-    let nothing = View::new(Vec::new(), Flavour::Trusted)?;
+    let nothing = View::new(Vec::new(), Flavour::Trusted);
     let mut tree = Tree::new(&nothing, into)?;
     unpack(archive, &mut tree, super::tree::ROOT, None)?;
     super::write::write(tree, None, into, None)

@@ -45,7 +45,7 @@ impl Ground {
     }
 
     pub(super) fn view(&self) -> View {
-        View::new(self.layers.iter().map(|path| open(path)).collect(), Flavour::Trusted).unwrap()
+        View::new(self.layers.iter().map(|path| open(path)).collect(), Flavour::Trusted)
     }
 
     pub(super) fn source(&self) -> Arc<Context> {
