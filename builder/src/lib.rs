@@ -1,5 +1,42 @@
-//! Placeholder.
+//! Turns a Dockerfile's plan and a build context into an image. Never prints: it emits events.
+//!
+//! ```text
+//! request ─> inputs ─> planning ─> schedule ─> step ─> assemble ─> output
+//!              │          │                     │
+//!           context     bases          key · copy · run (sandbox) · seal
+//! ```
+//!
+//! - [`request`], [`event`], [`error`]: what goes in and what comes out.
+//! - `inputs`, [`context`]: the context's files, the Dockerfile, the ignore file; content hashes remembered.
+//! - `planning`, `bases`: the parser's plan, with base images from the store.
+//! - `schedule`, `session`: what runs when, and what the steps of a build share.
+//! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
+//! - `seal`, `assemble`, `output`: DiffIDs beside the steps, the image's configuration, archives.
+//!
+//! Invariants: a result is in the store only if it is whole; a key covers everything that the step can observe and
+//! the user can change, and nothing else; nothing that runs outlives the build.
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod bases;
+mod build;
+mod cache_mount;
+mod cancel;
+mod chain;
 pub mod context;
 pub mod copy;
+pub mod error;
 pub mod event;
 pub mod fetch;
+mod inputs;
+pub mod key;
+mod output;
+mod planning;
+pub mod request;
+mod schedule;
+mod seal;
+mod session;
+mod step;
+
+pub use build::{Built, build};
+pub use cancel::Cancel;

@@ -110,6 +110,12 @@ impl CopyError {
         Self::Write { operation, path: show(path), cause: cause.into() }
     }
 
+    /// False where BuildKit reports the error without a line (spec 10.1): a failed download.
+    #[must_use]
+    pub fn located(&self) -> bool {
+        !matches!(self, Self::Download(_))
+    }
+
     /// Sentences that may help the user, to be shown beside the message.
     #[must_use]
     pub fn help(&self) -> &[String] {

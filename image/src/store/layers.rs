@@ -332,6 +332,18 @@ impl Layer {
         }
     }
 
+    /// Whether [`Layer::diff_id`] has an answer without computing one.
+    pub fn knows_diff_id(&self) -> bool {
+        if matches!(self.0.meta.origin, Origin::Foreign { .. }) {
+            return true;
+        }
+        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
+        if tar.is_none() {
+            *tar = self.remembered().ok().flatten();
+        }
+        tar.is_some()
+    }
+
     /// Digest and length of the tar that [`layer::write_tar`] makes of it. For a built layer this is its DiffID.
     ///
     /// # Errors

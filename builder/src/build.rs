@@ -1,0 +1,201 @@
+//! A whole build: inputs, plan, steps, image, outputs.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use rbuild_image::config::ImageConfig;
+use rbuild_image::digest::{DiffId, ImageId, LayerId};
+use rbuild_image::platform::Platform;
+use rbuild_image::store::{Image, Store};
+use rbuild_parser::plan::{Op, Root, StepId, Target};
+
+use crate::assemble;
+use crate::bases::StoreBases;
+use crate::cancel::Cancel;
+use crate::chain::Chain;
+use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
+use crate::event::{Event, Observer, StepInfo};
+use crate::fetch::Http;
+use crate::inputs::Inputs;
+use crate::output;
+use crate::request::Request;
+use crate::schedule;
+use crate::seal::Sealer;
+use crate::session::{Parts, Session};
+use crate::step::{self, StepFailure};
+
+/// What a build results in.
+#[derive(Debug)]
+pub struct Built {
+    /// The image; None if only files were asked for (`--output type=local` and `tar`).
+    pub image: Option<ImageId>,
+}
+
+/// Builds what `request` describes.
+///
+/// # Errors
+/// See [`BuildError`]; the store is then as it was, but for the results of steps that succeeded.
+pub fn build(
+    store: &Store,
+    request: &Request,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<Built, BuildError> {
+    let inputs = Inputs::open(store, request)?;
+    let mut bases = StoreBases::new(store);
+    let plan = crate::planning::plan(&inputs, request, &mut bases, observer)?;
+    let bases = bases.into_images();
+    let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();
+    observer.on(Event::Planned(&steps));
+    let fetch = Http::new(open_downloads(store)?);
+    let wants_image = output::wants_image(request);
+
+    std::thread::scope(|scope| {
+        let sealer = Sealer::new(scope, &plan, wants_image);
+        let session = Session::new(Parts {
+            store,
+            request,
+            plan: &plan,
+            bases: &bases,
+            contexts: &inputs.contexts,
+            observer,
+            cancel,
+            sealer: &sealer,
+            fetch: &fetch,
+        });
+        let outcome = run_steps(&session, &inputs.file, &steps);
+        sealer.end(outcome.is_err());
+        inputs.remember();
+        outcome?;
+        finish(&session, &inputs.file)
+    })
+}
+
+/// Where downloads lie while they are used; they have no name there.
+fn open_downloads(store: &Store) -> Result<OwnedFd, BuildError> {
+    use rustix::fs::{Mode, OFlags, open};
+    let folder = store.path().join("tmp");
+    open(&folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|cause| BuildError::Context { path: folder, cause: std::io::Error::from(cause).to_string() })
+}
+
+fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) -> Result<(), BuildError> {
+    let steps = &session.plan.steps;
+    let dependencies: Vec<Vec<usize>> = steps.iter().map(step_dependencies).collect();
+    schedule::run(
+        &dependencies,
+        session.request.parallel,
+        |index| {
+            if session.cancel.requested() {
+                return Err(BuildError::Interrupted);
+            }
+            let step = &steps[index];
+            match step::perform(session, step) {
+                Ok(result) => {
+                    session.finish(step.id, result);
+                    Ok(())
+                }
+                Err(_) if session.cancel.requested() => Err(BuildError::Interrupted),
+                Err(failure) => Err(locate(failure, file, step.lines, &infos[index])),
+            }
+        },
+        || session.cancel.cancel(),
+    )
+}
+
+fn locate(
+    failure: StepFailure,
+    file: &Arc<SourceFile>,
+    lines: rbuild_parser::source::LineRange,
+    info: &StepInfo,
+) -> BuildError {
+    let StepFailure { message, help, log_tail, located, .. } = failure;
+    let problem = Problem { message, lines: located.then_some(lines), span: None, help };
+    let step = FailedStep { info: info.clone(), log_tail };
+    BuildError::Dockerfile(Box::new(Located {
+        file: Arc::clone(file),
+        problems: vec![problem],
+        step: Some(step),
+    }))
+}
+
+fn step_info(step: &rbuild_parser::plan::Step) -> StepInfo {
+    let (number, count) = step.position;
+    let width = count.to_string().len();
+    let stage = if step.only_stage { String::new() } else { format!("{} ", step.stage) };
+    let onbuild = if step.onbuild { "ONBUILD " } else { "" };
+    StepInfo {
+        stage: step.stage.clone(),
+        title: format!("[{stage}{number:>width$}/{count}] {onbuild}{}", step.text),
+        instruction: step.text.clone(),
+        lines: step.lines,
+    }
+}
+
+/// The steps whose results a step reads.
+fn step_dependencies(step: &rbuild_parser::plan::Step) -> Vec<usize> {
+    let mut needs: Vec<usize> = roots_of(step)
+        .into_iter()
+        .filter_map(|root| match root {
+            Root::Step(StepId(id)) => Some(*id as usize),
+            _ => None,
+        })
+        .collect();
+    needs.sort_unstable();
+    needs.dedup();
+    needs
+}
+
+/// The states of file systems that a step reads.
+fn roots_of(step: &rbuild_parser::plan::Step) -> Vec<&Root> {
+    let mut roots = vec![&step.parent];
+    match &step.op {
+        Op::Copy(copy) => roots.push(&copy.from),
+        Op::Run(run) => roots.extend(run.mounts.iter().filter_map(crate::step::mount_root)),
+        Op::Workdir(_) => {}
+    }
+    roots
+}
+
+/// Assembles the image from the steps' results, names it, and writes the outputs.
+fn finish(session: &Session<'_>, file: &Arc<SourceFile>) -> Result<Built, BuildError> {
+    let target = &session.plan.target;
+    let chain = session.chain(&target.root).map_err(|failure| unlocated(failure, file))?;
+    let image =
+        if output::wants_image(session.request) { Some(put_image(session, target, &chain)?) } else { None };
+    output::write(session, &chain, image.as_deref())?;
+    Ok(Built { image: image.map(|image| image.id) })
+}
+
+fn unlocated(failure: StepFailure, file: &Arc<SourceFile>) -> BuildError {
+    let problem = Problem { message: failure.message, lines: None, span: None, help: failure.help };
+    BuildError::Dockerfile(Box::new(Located { file: Arc::clone(file), problems: vec![problem], step: None }))
+}
+
+fn put_image(session: &Session<'_>, target: &Target, chain: &Chain) -> Result<Arc<Image>, BuildError> {
+    let diff_ids = diff_ids(session.store, chain.layers())?;
+    let base = target.base.map(|id| &session.bases[id.0 as usize].config);
+    let platform: Platform = target.platform.parse().expect("the plan has normalised the platform");
+    let config: ImageConfig =
+        assemble::image_config(target, base, diff_ids, &platform, |step| session.result(step).created);
+    let id = session.store.put_image(&config.to_bytes(), chain.layers())?;
+    for name in &session.request.names {
+        session.store.set_name(name, id)?;
+    }
+    let image = session.store.image(id)?.expect("an image that was just stored is there");
+    Ok(Arc::new(image))
+}
+
+/// In parallel where several are not known yet.
+fn diff_ids(store: &Store, layers: &[LayerId]) -> Result<Vec<DiffId>, BuildError> {
+    let layers = layers
+        .iter()
+        .map(|id| Ok(store.layer(*id)?.expect("the build holds a lease on its layers")))
+        .collect::<Result<Vec<_>, BuildError>>()?;
+    if layers.iter().filter(|layer| !layer.knows_diff_id()).count() > 1 {
+        layers.par_iter().map(|layer| Ok(layer.diff_id()?)).collect()
+    } else {
+        layers.iter().map(|layer| Ok(layer.diff_id()?)).collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! What a build reads before it starts: the context, the Dockerfile, the ignore file.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rbuild_image::store::{Store, TempDir};
+use rbuild_parser::pattern::IgnorePatterns;
+
+use crate::context::{Context, HashCache};
+use crate::copy::unpack_stream;
+use crate::error::{BuildError, SourceFile};
+use crate::request::{ContextArg, DockerfileArg, Request};
+
+/// The inputs of one build.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) file: Arc<SourceFile>,
+    pub(crate) contexts: Contexts,
+    /// The main context's ignore file.
+    pub(crate) ignore: Option<IgnorePatterns>,
+    /// A context that came as an archive; it vanishes with this.
+    _unpacked: Option<TempDir>,
+}
+
+/// The sources that `COPY`, `ADD` and bind mounts can take from, beside stages and images.
+#[derive(Debug)]
+pub(crate) struct Contexts {
+    pub(crate) main: Arc<Context>,
+    /// Folders given with `--build-context`.
+    pub(crate) named: BTreeMap<String, Arc<Context>>,
+    /// Memory of content hashes, shared by all.
+    pub(crate) hashes: Arc<HashCache>,
+}
+
+/// Where the main context's files are, before anything is read.
+struct Found {
+    folder: Option<PathBuf>,
+    unpacked: Option<TempDir>,
+    /// The Dockerfile, when standard input turned out to be one.
+    text: Option<Vec<u8>>,
+}
+
+impl Inputs {
+    pub(crate) fn open(store: &Store, request: &Request) -> Result<Self, BuildError> {
+        let found = find_context(store, &request.context)?;
+        let (file, beside) = read_dockerfile(&found, &request.dockerfile)?;
+        let ignore = read_ignore(found.folder.as_deref(), beside.as_deref())?;
+        let hashes = HashCache::load(&store.path().join("files"));
+        let empty = store.path().join("empty");
+        let folder = found.folder.as_deref().unwrap_or(&empty);
+        if found.folder.is_none() {
+            std::fs::create_dir_all(&empty).map_err(|cause| context_error(&empty, &cause))?;
+        }
+        let main = Context::folder(folder, ignore.clone(), Arc::clone(&hashes))
+            .map_err(|cause| pattern_or_context(folder, &cause))?;
+        let named = open_named(request, &hashes)?;
+        let contexts = Contexts { main: Arc::new(main), named, hashes };
+        Ok(Self { file: Arc::new(file), contexts, ignore, _unpacked: found.unpacked })
+    }
+
+    /// Stores the content hashes of this build for the next one.
+    pub(crate) fn remember(&self) {
+        // Without them the next build only has to read the files again.
+        let _ = self.contexts.hashes.save();
+    }
+}
+
+fn open_named(
+    request: &Request,
+    hashes: &Arc<HashCache>,
+) -> Result<BTreeMap<String, Arc<Context>>, BuildError> {
+    let mut named = BTreeMap::new();
+    for (name, folder) in &request.contexts {
+        let ignore = read_ignore(Some(folder), None)?;
+        let context = Context::folder(folder, ignore, Arc::clone(hashes))
+            .map_err(|cause| pattern_or_context(folder, &cause))?;
+        named.insert(name.clone(), Arc::new(context));
+    }
+    Ok(named)
+}
+
+fn find_context(store: &Store, arg: &ContextArg) -> Result<Found, BuildError> {
+    match arg {
+        ContextArg::Folder(folder) => {
+            if !folder.is_dir() {
+                let cause = match folder.metadata() {
+                    Ok(_) => io::Error::from(io::ErrorKind::NotADirectory),
+                    Err(cause) => cause,
+                };
+                return Err(context_error(folder, &cause));
+            }
+            Ok(Found { folder: Some(folder.clone()), unpacked: None, text: None })
+        }
+        ContextArg::Empty => Ok(Found { folder: None, unpacked: None, text: None }),
+        ContextArg::TarOnStdin => from_stdin(store),
+    }
+}
+
+/// Standard input is an archive, or the Dockerfile alone, as docker has it.
+fn from_stdin(store: &Store) -> Result<Found, BuildError> {
+    let failed = |cause: &dyn std::fmt::Display| BuildError::Context {
+        path: PathBuf::from("-"),
+        cause: cause.to_string(),
+    };
+    let mut stdin = io::stdin().lock();
+    let mut head = Vec::new();
+    stdin.by_ref().take(1024).read_to_end(&mut head).map_err(|cause| failed(&cause))?;
+    if !is_archive(&head) {
+        stdin.read_to_end(&mut head).map_err(|cause| failed(&cause))?;
+        return Ok(Found { folder: None, unpacked: None, text: Some(head) });
+    }
+    let temp = store.temp()?;
+    let into = temp.make_dir("context", 0o755)?;
+    unpack_stream(io::Cursor::new(head).chain(stdin), into.as_fd()).map_err(|cause| failed(&cause))?;
+    Ok(Found { folder: Some(temp.path().join("context")), unpacked: Some(temp), text: None })
+}
+
+/// Whether this is the beginning of a tar, plain or compressed.
+fn is_archive(head: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    MAGIC.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
+}
+
+/// The Dockerfile, and the path that its own ignore file would stand beside.
+fn read_dockerfile(found: &Found, arg: &DockerfileArg) -> Result<(SourceFile, Option<PathBuf>), BuildError> {
+    if let Some(text) = &found.text {
+        return Ok((SourceFile { name: "Dockerfile".into(), text: text.clone() }, None));
+    }
+    match arg {
+        DockerfileArg::Text(text) => Ok((SourceFile { name: "Dockerfile".into(), text: text.clone() }, None)),
+        DockerfileArg::Path(path) => {
+            let inside = found.unpacked.is_some().then_some(found.folder.as_deref()).flatten();
+            let at = inside.map_or_else(|| path.clone(), |folder| folder.join(path));
+            let text = read(&at, &path.display().to_string())?;
+            Ok((SourceFile { name: path.display().to_string(), text }, Some(at)))
+        }
+        DockerfileArg::Default => {
+            let folder = found.folder.as_deref().unwrap_or(Path::new(""));
+            let upper = folder.join("Dockerfile");
+            let lower = folder.join("dockerfile");
+            let at = if !upper.exists() && lower.exists() { lower } else { upper };
+            let text = read(&at, "Dockerfile")?;
+            let name = at.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+            Ok((SourceFile { name, text }, Some(at)))
+        }
+    }
+}
+
+fn read(path: &Path, shown: &str) -> Result<Vec<u8>, BuildError> {
+    std::fs::read(path).map_err(|cause| {
+        let reason = match cause.kind() {
+            io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+            _ => cause.to_string(),
+        };
+        BuildError::ReadDockerfile(format!("open {shown}: {reason}"))
+    })
+}
+
+/// The ignore file: the Dockerfile's own, else the context's.
+fn read_ignore(
+    folder: Option<&Path>,
+    dockerfile: Option<&Path>,
+) -> Result<Option<IgnorePatterns>, BuildError> {
+    let own = dockerfile.map(|path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    let candidates = own.into_iter().chain(folder.map(|folder| folder.join(".dockerignore")));
+    for path in candidates {
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let patterns = IgnorePatterns::parse(&bytes);
+                return patterns.map(Some).map_err(|cause| BuildError::Ignore(cause.to_string()));
+            }
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(cause) => return Err(BuildError::Ignore(format!("{}: {cause}", path.display()))),
+        }
+    }
+    Ok(None)
+}
+
+fn context_error(path: &Path, cause: &io::Error) -> BuildError {
+    BuildError::Context { path: path.to_owned(), cause: cause.to_string() }
+}
+
+fn pattern_or_context(path: &Path, cause: &crate::context::ContextError) -> BuildError {
+    match cause {
+        crate::context::ContextError::Pattern(text) => BuildError::Ignore(text.clone()),
+        other => BuildError::Context { path: path.to_owned(), cause: other.to_string() },
+    }
+}

@@ -1,0 +1,55 @@
+//! What a build leaves behind beside the image in the store: archives and folders.
+
+mod archive;
+mod files;
+
+use std::time::Instant;
+
+use rbuild_image::store::Image;
+
+use crate::chain::Chain;
+use crate::error::BuildError;
+use crate::event::Event;
+use crate::request::{Dest, Output, OutputKind, Request};
+use crate::session::Session;
+
+/// False if only files were asked for: no digests are computed then, and nothing gets a name.
+pub(crate) fn wants_image(request: &Request) -> bool {
+    let files = |output: &Output| matches!(output.kind, OutputKind::Tar | OutputKind::Local);
+    !request.names.is_empty() || request.outputs.is_empty() || !request.outputs.iter().all(files)
+}
+
+/// Writes all outputs of a finished build.
+pub(crate) fn write(session: &Session<'_>, chain: &Chain, image: Option<&Image>) -> Result<(), BuildError> {
+    for output in &session.request.outputs {
+        let what = describe(output);
+        let started = Instant::now();
+        session.observer.on(Event::Exporting { what: &what });
+        let outcome = match (output.kind, image) {
+            (OutputKind::Tar | OutputKind::Local, _) => files::write(session, chain, output),
+            (OutputKind::Docker | OutputKind::Oci | OutputKind::OciFolder, Some(image)) => {
+                archive::write(session, image, output)
+            }
+            (OutputKind::Docker | OutputKind::Oci | OutputKind::OciFolder, None) => {
+                unreachable!("an archive of an image is asked for, so there is one")
+            }
+        };
+        outcome.map_err(|cause| BuildError::Output { what: what.clone(), cause })?;
+        session.observer.on(Event::Exported { what: &what, duration: started.elapsed() });
+    }
+    Ok(())
+}
+
+fn describe(output: &Output) -> String {
+    let kind = match output.kind {
+        OutputKind::Docker => "docker archive",
+        OutputKind::Oci => "OCI archive",
+        OutputKind::OciFolder => "OCI layout",
+        OutputKind::Tar => "tar of the files",
+        OutputKind::Local => "files",
+    };
+    match &output.dest {
+        Dest::Path(path) => format!("{kind} to {}", path.display()),
+        Dest::Stdout => format!("{kind} to standard output"),
+    }
+}

@@ -1,0 +1,141 @@
+//! What somebody wants built.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rbuild_image::reference::Reference;
+use rbuild_parser::plan::Options;
+
+/// One build.
+#[derive(Debug)]
+pub struct Request {
+    /// Where the files come from.
+    pub context: ContextArg,
+    /// Where the Dockerfile is.
+    pub dockerfile: DockerfileArg,
+    /// Folders and images given with `--build-context`, by normalised name. Those that are images are in
+    /// `options.contexts` too.
+    pub contexts: BTreeMap<String, PathBuf>,
+    /// Build arguments, target, platform, labels.
+    pub options: Options,
+    /// Which steps must not come from the cache.
+    pub no_cache: NoCache,
+    /// `--network`: what a RUN without a `--network` of its own gets.
+    pub network: Network,
+    /// `--allow`: entitlements that the Dockerfile may ask for.
+    pub allow: Allow,
+    /// `--secret`, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `--ssh`: agent sockets by id.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// `--add-host`: name and address.
+    pub hosts: Vec<(String, String)>,
+    /// `-t`.
+    pub names: Vec<Reference>,
+    /// `--output`, beside the image in the store.
+    pub outputs: Vec<Output>,
+    /// The bound on steps that run at the same time.
+    pub parallel: usize,
+}
+
+/// The build context.
+#[derive(Debug, Clone)]
+pub enum ContextArg {
+    /// A folder.
+    Folder(PathBuf),
+    /// A tar archive, compressed or not, on standard input.
+    TarOnStdin,
+    /// No files: the Dockerfile came on standard input alone.
+    Empty,
+}
+
+/// The Dockerfile.
+#[derive(Debug, Clone)]
+pub enum DockerfileArg {
+    /// `Dockerfile`, or `dockerfile`, at the top of the context.
+    Default,
+    /// A path as the user gave it: of this machine for a folder context, inside the archive for a tar.
+    Path(PathBuf),
+    /// Its text, already read.
+    Text(Vec<u8>),
+}
+
+/// Which steps must run although their result is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoCache {
+    /// None.
+    Off,
+    /// All of them.
+    All,
+    /// Those of the stages with these names (lower case).
+    Stages(Vec<String>),
+}
+
+/// `--network` of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The host's.
+    Host,
+    /// Loopback only.
+    None,
+}
+
+/// Entitlements.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allow {
+    /// `security.insecure`.
+    pub insecure: bool,
+    /// `network.host`.
+    pub network_host: bool,
+}
+
+/// Where a secret's bytes are.
+#[derive(Clone)]
+pub enum Secret {
+    /// In a file.
+    File(PathBuf),
+    /// In memory (it came from an environment variable).
+    Value(Vec<u8>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Value(_) => f.write_str("Value(..)"),
+        }
+    }
+}
+
+/// `--output`.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// What is written.
+    pub kind: OutputKind,
+    /// Where to.
+    pub dest: Dest,
+}
+
+/// The forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    /// A tar for `docker load` that is an OCI layout as well.
+    Docker,
+    /// An OCI layout in a tar.
+    Oci,
+    /// An OCI layout in a folder (`type=oci,tar=false`).
+    OciFolder,
+    /// The files of the image in a tar.
+    Tar,
+    /// The files of the image in a folder.
+    Local,
+}
+
+/// Where an output goes.
+#[derive(Debug, Clone)]
+pub enum Dest {
+    /// A file or folder.
+    Path(PathBuf),
+    /// Standard output.
+    Stdout,
+}

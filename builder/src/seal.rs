@@ -1,0 +1,78 @@
+//! DiffIDs beside the steps: SHA-256 is slow, and only the finished image needs it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
+
+use rbuild_image::store::Layer;
+use rbuild_parser::plan::{Plan, Root, StepId};
+
+/// Computes DiffIDs on a thread of its own, which starts with the first layer.
+#[derive(Debug)]
+pub(crate) struct Sealer<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    /// Steps whose layers are in the finished image.
+    wanted: BTreeSet<StepId>,
+    queue: Mutex<Option<Sender<Layer>>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Where steps hand in the layers they made.
+pub(crate) trait Seal: Sync {
+    /// Has the DiffID of `step`'s layer computed, if the image will need it.
+    fn seal(&self, step: StepId, layer: &Layer);
+}
+
+impl<'scope, 'env> Sealer<'scope, 'env> {
+    /// Nothing is computed unless `image` says that there will be an image.
+    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, plan: &Plan, image: bool) -> Self {
+        let wanted = if image { steps_of_target(plan) } else { BTreeSet::new() };
+        Self { scope, wanted, queue: Mutex::default(), stop: Arc::default() }
+    }
+
+    /// Ends the thread: after what was handed in, or as soon as possible if the build has failed.
+    pub(crate) fn end(&self, failed: bool) {
+        self.stop.store(failed, Ordering::Relaxed);
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Seal for Sealer<'_, '_> {
+    fn seal(&self, step: StepId, layer: &Layer) {
+        if !self.wanted.contains(&step) {
+            return;
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = queue.get_or_insert_with(|| {
+            let (sender, receiver) = channel();
+            let stop = Arc::clone(&self.stop);
+            self.scope.spawn(move || work(&receiver, &stop));
+            sender
+        });
+        // The thread outlives the sender; should it be gone, the image's assembly computes the DiffID.
+        let _ = sender.send(layer.clone());
+    }
+}
+
+fn work(queue: &Receiver<Layer>, stop: &AtomicBool) {
+    for layer in queue {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        // A failure is met again, and reported, by whoever asks for the DiffID.
+        let _ = layer.diff_id();
+    }
+}
+
+/// The steps whose layers the target's file system consists of.
+fn steps_of_target(plan: &Plan) -> BTreeSet<StepId> {
+    let mut steps = BTreeSet::new();
+    let mut root = &plan.target.root;
+    while let Root::Step(id) = root {
+        steps.insert(*id);
+        root = &plan.steps[id.0 as usize].parent;
+    }
+    steps
+}

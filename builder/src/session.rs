@@ -1,0 +1,233 @@
+//! One build under way: what its steps share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rbuild_image::digest::{LayerId, RecordKey};
+use rbuild_image::layer::view::View;
+use rbuild_image::store::{Image, Layer, StepLock, Store};
+use rbuild_image::time::Timestamp;
+use rbuild_parser::plan::{Op, Plan, Root, Step, StepId};
+
+use crate::cancel::Cancel;
+use crate::chain::Chain;
+use crate::context::Context;
+use crate::copy::Fetch;
+use crate::event::{Event, Observer};
+use crate::inputs::Contexts;
+use crate::key::StepRecord;
+use crate::request::{NoCache, Request, Secret};
+use crate::seal::Seal;
+use crate::step::{StepFailure, linked, materialize};
+
+/// What the steps of one build share.
+pub(crate) struct Session<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) request: &'a Request,
+    pub(crate) plan: &'a Plan,
+    /// The images that the plan's `BaseId`s stand for.
+    pub(crate) bases: &'a [Arc<Image>],
+    pub(crate) contexts: &'a Contexts,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) sealer: &'a dyn Seal,
+    pub(crate) fetch: &'a (dyn Fetch + Sync),
+    results: Vec<OnceLock<StepResult>>,
+    /// Layers that were looked up; most steps share most of theirs.
+    layers: Mutex<BTreeMap<LayerId, Layer>>,
+    folders: Mutex<BTreeMap<String, Chain>>,
+}
+
+/// What a step led to.
+#[derive(Debug, Clone)]
+pub(crate) struct StepResult {
+    /// Its parent's layers and its own.
+    pub(crate) chain: Chain,
+    /// When its layer was made.
+    pub(crate) created: Timestamp,
+}
+
+impl StepResult {
+    pub(crate) fn new(parent: &Chain, record: &StepRecord) -> Self {
+        Self { chain: parent.with(record.layer), created: record.created }
+    }
+}
+
+/// What a [`Session`] is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) request: &'a Request,
+    pub(crate) plan: &'a Plan,
+    pub(crate) bases: &'a [Arc<Image>],
+    pub(crate) contexts: &'a Contexts,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) sealer: &'a dyn Seal,
+    pub(crate) fetch: &'a (dyn Fetch + Sync),
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(parts: Parts<'a>) -> Self {
+        let Parts { store, request, plan, bases, contexts, observer, cancel, sealer, fetch } = parts;
+        let results = plan.steps.iter().map(|_| OnceLock::new()).collect();
+        Self {
+            store,
+            request,
+            plan,
+            bases,
+            contexts,
+            observer,
+            cancel,
+            sealer,
+            fetch,
+            results,
+            layers: Mutex::default(),
+            folders: Mutex::default(),
+        }
+    }
+
+    /// Takes a step's result; the steps that need it may start.
+    pub(crate) fn finish(&self, step: StepId, result: StepResult) {
+        let fresh = self.results[step.0 as usize].set(result).is_ok();
+        debug_assert!(fresh, "a step is done once");
+    }
+
+    /// What a finished step led to.
+    pub(crate) fn result(&self, step: StepId) -> &StepResult {
+        self.results[step.0 as usize].get().expect("the schedule runs a step after those it needs")
+    }
+
+    /// The layers of a state of the file system.
+    pub(crate) fn chain(&self, root: &Root) -> Result<Chain, StepFailure> {
+        match root {
+            Root::Scratch | Root::MainContext => Ok(Chain::scratch()),
+            Root::Base(id) => Ok(Chain::new(&self.bases[id.0 as usize].layers)),
+            Root::Step(step) => Ok(self.result(*step).chain.clone()),
+            Root::NamedContext(name) => self.folder_chain(name),
+        }
+    }
+
+    /// A folder given with `--build-context` and used as a base is one layer.
+    fn folder_chain(&self, name: &str) -> Result<Chain, StepFailure> {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chain) = folders.get(name) {
+            return Ok(chain.clone());
+        }
+        let layer = materialize(self, &linked(Root::NamedContext(name.to_owned()), "/", "/"))?;
+        let chain = Chain::scratch().with(layer);
+        folders.insert(name.to_owned(), chain.clone());
+        Ok(chain)
+    }
+
+    /// A layer that a chain names. It cannot be missing: the build holds a lease on what it uses.
+    pub(crate) fn layer(&self, id: LayerId) -> Result<Layer, StepFailure> {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layer) = layers.get(&id) {
+            return Ok(layer.clone());
+        }
+        let layer = self
+            .store
+            .layer(id)
+            .map_err(StepFailure::store)?
+            .ok_or_else(|| StepFailure::new(format!("layer {id} has vanished from the store")))?;
+        layers.insert(id, layer.clone());
+        Ok(layer)
+    }
+
+    /// The merged files of a chain, without mounting anything.
+    pub(crate) fn view(&self, chain: &Chain) -> Result<View, StepFailure> {
+        let mut open = Vec::with_capacity(chain.layers().len());
+        for layer in chain.layers().iter().rev() {
+            open.push(self.layer(*layer)?.open_fs().map_err(StepFailure::store)?);
+        }
+        Ok(View::new(open, self.store.flavour()))
+    }
+
+    /// A state as a source of files.
+    pub(crate) fn context(&self, root: &Root) -> Result<Arc<Context>, StepFailure> {
+        match root {
+            Root::MainContext => Ok(Arc::clone(&self.contexts.main)),
+            Root::NamedContext(name) => {
+                let named = self.contexts.named.get(name);
+                named
+                    .cloned()
+                    .ok_or_else(|| StepFailure::new(format!("build context {name:?} is not a folder")))
+            }
+            Root::Scratch | Root::Base(_) | Root::Step(_) => {
+                Ok(Arc::new(self.layers_context(&self.chain(root)?)?))
+            }
+        }
+    }
+
+    /// The merged files of a chain as a source.
+    pub(crate) fn layers_context(&self, chain: &Chain) -> Result<Context, StepFailure> {
+        Ok(Context::layers(self.view(chain)?, Arc::clone(&self.contexts.hashes)))
+    }
+
+    /// The bytes of a secret; None if the command line does not give it.
+    pub(crate) fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, StepFailure> {
+        match self.request.secrets.get(id) {
+            None => Ok(None),
+            Some(Secret::Value(value)) => Ok(Some(value.clone())),
+            Some(Secret::File(path)) => std::fs::read(path).map(Some).map_err(|cause| {
+                StepFailure::io(&format!("read the secret {id} from {}", path.display()), &cause)
+            }),
+        }
+    }
+
+    /// Where the folders of cache mounts are.
+    pub(crate) fn cache_mounts(&self) -> PathBuf {
+        self.store.path().join("cache-mounts")
+    }
+
+    /// False where `--no-cache` says so. WORKDIR is no work worth repeating (spec 7.4).
+    pub(crate) fn may_use_cache(&self, step: &Step) -> bool {
+        if matches!(step.op, Op::Workdir(_)) {
+            return true;
+        }
+        match &self.request.no_cache {
+            NoCache::Off => true,
+            NoCache::All => false,
+            NoCache::Stages(names) => !names.contains(&step.stage),
+        }
+    }
+
+    /// The record under a key, if its layer is there and whole.
+    pub(crate) fn cached(&self, key: RecordKey) -> Result<Option<StepRecord>, StepFailure> {
+        let Some(bytes) = self.store.record(key).map_err(StepFailure::store)? else { return Ok(None) };
+        // A record that cannot be read is a miss: it is from another version, or damaged.
+        let Ok(record) = serde_json::from_slice::<StepRecord>(&bytes) else { return Ok(None) };
+        let Some(layer) = self.store.layer(record.layer).map_err(StepFailure::store)? else {
+            return Ok(None);
+        };
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(record.layer, layer);
+        Ok(Some(record))
+    }
+
+    /// Stores a step's record.
+    pub(crate) fn record(
+        &self,
+        key: RecordKey,
+        record: &StepRecord,
+        layer: &Layer,
+    ) -> Result<(), StepFailure> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(record.layer, layer.clone());
+        let bytes = serde_json::to_vec(record).expect("the record has only strings, numbers and lists");
+        self.store.put_record(key, &bytes).map_err(StepFailure::store)
+    }
+
+    /// Waits until no other rbuild runs the step under this key.
+    pub(crate) fn lock_step(&self, key: RecordKey, step: usize) -> Result<StepLock, StepFailure> {
+        if let Some(lock) = self.store.try_lock_step(key).map_err(StepFailure::store)? {
+            return Ok(lock);
+        }
+        self.observer.on(Event::Waiting { step, holder: self.store.step_holder(key) });
+        self.store.lock_step(key).map_err(StepFailure::store)
+    }
+
+    /// Has the layer's DiffID computed beside the steps, if the image will need it.
+    pub(crate) fn seal(&self, step: StepId, layer: &Layer) {
+        self.sealer.seal(step, layer);
+    }
+}

@@ -1,0 +1,126 @@
+//! COPY and ADD: files that become a layer, without a container.
+
+use std::os::fd::AsFd;
+
+use rbuild_image::digest::LayerId;
+use rbuild_image::layer::OwnTimes;
+use rbuild_parser::plan::{Copy, CopySource, Root, Step};
+
+use super::{Making, StepFailure, find_or_make, key, log::StepLog};
+use crate::chain::Chain;
+use crate::copy::{CopyDigest, CopyError, Selection, apply, digest, select};
+use crate::key::{CopyKey, StepKeyKind, StepRecord, chmod_text};
+use crate::session::Session;
+
+pub(crate) fn perform(
+    session: &Session<'_>,
+    step: &Step,
+    parent: &Chain,
+    copy: &Copy,
+) -> Result<StepRecord, StepFailure> {
+    let source = session.context(&copy.from)?;
+    let dest = session.view(parent)?;
+    let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
+    let content = digest(&selection).map_err(failure)?;
+    let below = (!copy.link).then_some(parent);
+    let key = key(session, below, StepKeyKind::Copy(copy_key(copy, &content)));
+    find_or_make(session, step, parent, key, |making, _| {
+        let times = write(session, &selection, parent, making)?;
+        if !copy.link {
+            making.normalize(session)?;
+        }
+        Ok(times)
+    })
+}
+
+fn write(
+    session: &Session<'_>,
+    selection: &Selection,
+    parent: &Chain,
+    making: &Making<'_>,
+) -> Result<OwnTimes, StepFailure> {
+    let dest = session.view(parent)?;
+    apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), None).map_err(failure)?;
+    // Times come from the source and are in no key, so they make no difference here either.
+    Ok(OwnTimes::IgnoreAll)
+}
+
+fn copy_key(copy: &Copy, content: &CopyDigest) -> CopyKey {
+    CopyKey {
+        add: copy.add,
+        dest: copy.dest.clone(),
+        chown: copy.chown.clone(),
+        chmod: copy.chmod.as_ref().map(chmod_text),
+        link: copy.link,
+        parents: copy.parents,
+        exclude: copy.exclude.clone(),
+        unpack: copy.unpack,
+        content: blake3::Hash::from_bytes(content.digest).to_string(),
+    }
+}
+
+/// The instruction `COPY --link --from=FROM SOURCE DEST`.
+pub(crate) fn linked(from: Root, source: &str, dest: &str) -> Copy {
+    Copy {
+        add: false,
+        from,
+        sources: vec![CopySource::Path(source.to_owned())],
+        dest: dest.to_owned(),
+        chown: None,
+        chmod: None,
+        link: true,
+        parents: false,
+        exclude: Vec::new(),
+        unpack: None,
+        checksum: None,
+        keep_git_dir: None,
+    }
+}
+
+/// The digest of what a copy selects, for the key of a mount that shows the same files.
+pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<String, StepFailure> {
+    let source = session.context(&copy.from)?;
+    let nothing = session.view(&Chain::scratch())?;
+    let selection = select(copy, &source, &nothing, session.fetch).map_err(failure)?;
+    let content = digest(&selection).map_err(failure)?;
+    Ok(blake3::Hash::from_bytes(content.digest).to_string())
+}
+
+/// A layer with the files that a `COPY --link` copies, made or found: for bind mounts, and for folders that are
+/// used as a base. It is no step of the plan, so nobody is told.
+pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId, StepFailure> {
+    let source = session.context(&copy.from)?;
+    let nothing = Chain::scratch();
+    let dest = session.view(&nothing)?;
+    let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
+    let content = digest(&selection).map_err(failure)?;
+    let key = key(session, None, StepKeyKind::Copy(copy_key(copy, &content)));
+    let digest = key.digest();
+    if let Some(record) = session.cached(digest)? {
+        return Ok(record.layer);
+    }
+    let making = Making::new(session, &nothing)?;
+    let mut log = StepLog::new(&crate::event::Silent, 0, &making.log_path());
+    let make = |making: &Making<'_>, _: &mut StepLog<'_>| write(session, &selection, &nothing, making);
+    let (record, _) = super::make_layer(session, making, &mut log, key, digest, make)?;
+    Ok(record.layer)
+}
+
+fn failure(cause: CopyError) -> StepFailure {
+    let help = cause.help().join("; ");
+    let located = cause.located();
+    let failure = StepFailure { located, ..StepFailure::new(cause.to_string()) };
+    if help.is_empty() { failure } else { failure.help(help) }
+}
+
+/// Copies files into a folder that is no layer: what a new cache starts with.
+pub(crate) fn fill(session: &Session<'_>, copy: &Copy, folder: &std::path::Path) -> Result<(), StepFailure> {
+    use rustix::fs::{Mode, OFlags};
+    let copy = Copy { dest: "/".into(), ..copy.clone() };
+    let source = session.context(&copy.from)?;
+    let nothing = session.view(&Chain::scratch())?;
+    let selection = select(&copy, &source, &nothing, session.fetch).map_err(failure)?;
+    let into = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|cause| StepFailure::io(&format!("open {}", folder.display()), &cause.into()))?;
+    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), None).map_err(failure)
+}

@@ -1,0 +1,60 @@
+//! A layer that is being made: a temporary folder of the store.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rbuild_image::layer::normalize;
+use rbuild_image::store::TempDir;
+
+use super::StepFailure;
+use crate::chain::Chain;
+use crate::session::Session;
+
+/// `fs/` in the folder takes the layer's files; everything else in it vanishes with it.
+#[derive(Debug)]
+pub(crate) struct Making<'a> {
+    temp: TempDir,
+    upper: OwnedFd,
+    pub(crate) parent: &'a Chain,
+}
+
+impl<'a> Making<'a> {
+    pub(crate) fn new(session: &Session<'_>, parent: &'a Chain) -> Result<Self, StepFailure> {
+        let temp = session.store.temp().map_err(StepFailure::store)?;
+        let upper = temp.make_dir("fs", 0o755).map_err(StepFailure::store)?;
+        Ok(Self { temp, upper, parent })
+    }
+
+    /// The folder that becomes the layer.
+    pub(crate) fn upper_path(&self) -> PathBuf {
+        self.temp.path().join("fs")
+    }
+
+    /// The same, open.
+    pub(crate) fn upper(&self) -> &OwnedFd {
+        &self.upper
+    }
+
+    /// Makes a folder beside it.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, StepFailure> {
+        self.temp.make_dir(name, 0o755).map_err(StepFailure::store)?;
+        Ok(self.temp.path().join(name))
+    }
+
+    /// Where the step's output is kept until the step has succeeded.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.temp.path().join("log.zst")
+    }
+
+    /// Leaves in the folder what has really changed (spec 8.2).
+    pub(crate) fn normalize(&self, session: &Session<'_>) -> Result<(), StepFailure> {
+        let lower = session.view(self.parent)?;
+        normalize(self.upper.as_fd(), &lower, session.store.flavour())
+            .map_err(|cause| StepFailure::new(format!("failed to find what the step changed: {cause}")))
+    }
+
+    /// The folder, ready to be published.
+    pub(crate) fn into_temp(self) -> TempDir {
+        self.temp
+    }
+}

@@ -1,0 +1,124 @@
+//! One step: from its key to its layer.
+//!
+//! [`perform`] is the whole way: inputs are results already; the key is computed; a record under it whose layer
+//! is whole is a hit. Otherwise the step is made ([`run`], [`copy`], [`workdir`]) in a temporary folder of the
+//! store, which becomes a layer by one rename, and a record.
+//!
+//! Invariants: nothing is in the store under its final name before it is whole; a step that failed leaves
+//! nothing; two rbuilds that need the same step run it once.
+
+mod copy;
+mod failure;
+mod hosts;
+mod log;
+mod making;
+mod mounts;
+mod pump;
+mod run;
+mod workdir;
+
+use std::time::Instant;
+
+use rbuild_image::digest::RecordKey;
+use rbuild_image::layer::OwnTimes;
+use rbuild_image::store::Layer;
+use rbuild_image::time::Timestamp;
+use rbuild_parser::plan::{Op, Step};
+
+pub(crate) use copy::{linked, materialize};
+pub(crate) use failure::StepFailure;
+pub(crate) use making::Making;
+pub(crate) use mounts::root as mount_root;
+
+use crate::chain::Chain;
+use crate::event::Event;
+use crate::key::{FORMAT, StepKey, StepKeyKind, StepRecord};
+use crate::session::{Session, StepResult};
+use log::StepLog;
+
+/// Does one step, or finds it done.
+pub(crate) fn perform(session: &Session<'_>, step: &Step) -> Result<StepResult, StepFailure> {
+    let parent = session.chain(&step.parent)?;
+    let record = match &step.op {
+        Op::Run(run) => run::perform(session, step, &parent, run)?,
+        Op::Copy(copy) => copy::perform(session, step, &parent, copy)?,
+        Op::Workdir(workdir) => workdir::perform(session, step, &parent, workdir)?,
+    };
+    Ok(StepResult::new(&parent, &record))
+}
+
+/// A key, complete.
+pub(crate) fn key(session: &Session<'_>, parent: Option<&Chain>, kind: StepKeyKind) -> StepKey {
+    StepKey {
+        format: FORMAT,
+        platform: session.plan.target.platform.clone(),
+        parent: parent.map(|chain| chain.digest().to_string()),
+        kind,
+    }
+}
+
+/// The record under `key`: an earlier one, or that of the layer that `make` makes now.
+///
+/// `make` fills the layer's folder, and says which modification times in it are its own.
+pub(crate) fn find_or_make(
+    session: &Session<'_>,
+    step: &Step,
+    parent: &Chain,
+    key: StepKey,
+    make: impl FnOnce(&Making<'_>, &mut StepLog<'_>) -> Result<OwnTimes, StepFailure>,
+) -> Result<StepRecord, StepFailure> {
+    let digest = key.digest();
+    let index = step.id.0 as usize;
+    let cached = || if session.may_use_cache(step) { session.cached(digest) } else { Ok(None) };
+    if let Some(record) = cached()? {
+        session.observer.on(Event::Cached(index));
+        return Ok(record);
+    }
+    let _lock = session.lock_step(digest, index)?;
+    if let Some(record) = cached()? {
+        session.observer.on(Event::Cached(index));
+        return Ok(record);
+    }
+    session.observer.on(Event::Started(index));
+    let started = Instant::now();
+    let making = Making::new(session, parent)?;
+    let mut log = StepLog::new(session.observer, index, &making.log_path());
+    match make_layer(session, making, &mut log, key, digest, make) {
+        Ok((record, layer)) => {
+            session.seal(step.id, &layer);
+            session.observer.on(Event::Done { step: index, duration: started.elapsed() });
+            Ok(record)
+        }
+        Err(failure) if session.cancel.requested() => {
+            session.observer.on(Event::Cancelled(index));
+            Err(failure)
+        }
+        Err(failure) => {
+            session.observer.on(Event::Failed { step: index, duration: started.elapsed() });
+            Err(failure.log_tail(log.tail()))
+        }
+    }
+}
+
+/// Makes a layer, publishes and records it.
+fn make_layer(
+    session: &Session<'_>,
+    making: Making<'_>,
+    log: &mut StepLog<'_>,
+    key: StepKey,
+    digest: RecordKey,
+    make: impl FnOnce(&Making<'_>, &mut StepLog<'_>) -> Result<OwnTimes, StepFailure>,
+) -> Result<(StepRecord, Layer), StepFailure> {
+    let started = Instant::now();
+    let outcome = make(&making, log);
+    let has_log = log.finish().map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
+    let times = outcome?;
+    if has_log {
+        session.store.put_log(digest, &making.log_path()).map_err(StepFailure::store)?;
+    }
+    let layer = session.store.publish_layer(making.into_temp(), times).map_err(StepFailure::store)?;
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };
+    session.record(digest, &record, &layer)?;
+    Ok((record, layer))
+}

@@ -1,0 +1,178 @@
+//! `RUN --mount`: what each contributes to the key, and how it gets into the container.
+
+use std::path::PathBuf;
+
+use rbuild_parser::plan::{Copy, Mount, MountKind, Root, Run};
+use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
+
+use super::{Making, StepFailure, copy, materialize};
+use crate::cache_mount::{self, CacheIdentity, CacheMount};
+use crate::key::{MountKey, MountKeyKind};
+use crate::session::Session;
+
+/// Where the files of a bind mount are found in the layer that is made for them.
+const BOUND: &str = "/bound";
+
+/// What a container is given.
+#[derive(Debug, Default)]
+pub(crate) struct Attached {
+    pub(crate) mounts: Vec<SandboxMount>,
+    /// Variables: secrets with `env=`, the agent's socket.
+    pub(crate) env: Vec<(String, String)>,
+    /// Caches in use: others wait for these, or go elsewhere, until the step has ended.
+    pub(crate) caches: Vec<CacheMount>,
+}
+
+/// The state whose files a mount shows, if it shows any.
+pub(crate) fn root(mount: &Mount) -> Option<&Root> {
+    match &mount.kind {
+        MountKind::Bind { from, .. } | MountKind::Cache { from: Some((from, _)), .. } => Some(from),
+        MountKind::Cache { .. }
+        | MountKind::Tmpfs { .. }
+        | MountKind::Secret { .. }
+        | MountKind::Ssh { .. } => None,
+    }
+}
+
+/// The mounts' part of the step's key.
+pub(crate) fn keys(session: &Session<'_>, run: &Run) -> Result<Vec<MountKey>, StepFailure> {
+    run.mounts.iter().map(|mount| key(session, mount)).collect()
+}
+
+fn key(session: &Session<'_>, mount: &Mount) -> Result<MountKey, StepFailure> {
+    let kind = match mount.kind.clone() {
+        MountKind::Bind { from, source, writable } => {
+            MountKeyKind::Bind { content: copy::content(session, &files(&from, &source))?, writable }
+        }
+        MountKind::Cache { id, sharing, readonly, .. } => {
+            MountKeyKind::Cache { id, sharing: sharing.into(), readonly }
+        }
+        MountKind::Tmpfs { size } => MountKeyKind::Tmpfs { size },
+        MountKind::Secret { id, env, required, mode, uid, gid } => {
+            MountKeyKind::Secret { id, env, required, mode, uid, gid }
+        }
+        MountKind::Ssh { id, required, mode, uid, gid } => MountKeyKind::Ssh { id, required, mode, uid, gid },
+    };
+    Ok(MountKey { target: mount.target.clone(), kind })
+}
+
+/// What a bind mount shows is what a `COPY --link` of its source would copy.
+fn files(from: &Root, source: &str) -> Copy {
+    copy::linked(from.clone(), source, BOUND)
+}
+
+/// Puts everything in place for the container.
+pub(crate) fn attach(session: &Session<'_>, run: &Run, making: &Making<'_>) -> Result<Attached, StepFailure> {
+    let mut attached = Attached::default();
+    for (number, mount) in run.mounts.iter().enumerate() {
+        match &mount.kind {
+            MountKind::Bind { .. } => bind(session, mount, making, number, &mut attached)?,
+            MountKind::Cache { .. } => cache(session, mount, &mut attached)?,
+            MountKind::Tmpfs { size } => {
+                attached.push(mount, MountSource::Tmpfs { size: *size, mode: 0o755 }, false);
+            }
+            MountKind::Secret { .. } => secret(session, mount, &mut attached)?,
+            MountKind::Ssh { .. } => ssh(session, mount, &mut attached)?,
+        }
+    }
+    Ok(attached)
+}
+
+impl Attached {
+    fn push(&mut self, mount: &Mount, source: MountSource, readonly: bool) {
+        let Some(target) = mount.target.clone() else { return };
+        self.mounts.push(SandboxMount { target, source, readonly, remove_stub: true });
+    }
+}
+
+fn bind(
+    session: &Session<'_>,
+    mount: &Mount,
+    making: &Making<'_>,
+    number: usize,
+    attached: &mut Attached,
+) -> Result<(), StepFailure> {
+    let MountKind::Bind { from, source, writable } = &mount.kind else { return Ok(()) };
+    let layer = session.layer(materialize(session, &files(from, source))?)?;
+    let shown = if *writable {
+        MountSource::Discard {
+            lowers: vec![layer.fs_path()],
+            source: BOUND.to_owned(),
+            scratch: making.folder(&format!("bind-{number}"))?,
+        }
+    } else {
+        MountSource::Bind(below(&layer.fs_path()))
+    };
+    attached.push(mount, shown, !writable);
+    Ok(())
+}
+
+/// The files of a bind mount inside of their layer.
+fn below(fs: &std::path::Path) -> PathBuf {
+    fs.join(BOUND.trim_start_matches('/'))
+}
+
+fn cache(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {
+    let MountKind::Cache { id, sharing, source, readonly, owner, from } = &mount.kind else { return Ok(()) };
+    let start = from.as_ref().map(|(from, source)| files(from, source));
+    let content = start.as_ref().map(|files| copy::content(session, files)).transpose()?;
+    let identity = CacheIdentity { id, owner: *owner, content: content.as_deref() };
+    let failed = |cause: std::io::Error| StepFailure::io(&format!("open the cache {id:?}"), &cause);
+    let taken = cache_mount::take(&session.cache_mounts(), &identity, *sharing).map_err(failed)?;
+    if let Some(files) = start
+        && taken.fresh
+    {
+        copy::fill(session, &files, &taken.path)?;
+    }
+    let path = confined(&taken.path, source).map_err(failed)?;
+    attached.push(mount, MountSource::Bind(path), *readonly);
+    attached.caches.push(taken);
+    Ok(())
+}
+
+/// A folder inside of a cache: links may not lead out of it.
+fn confined(cache: &std::path::Path, source: &str) -> std::io::Result<PathBuf> {
+    let inner = source.trim_matches('/');
+    if inner.is_empty() {
+        return Ok(cache.to_owned());
+    }
+    let path = std::fs::canonicalize(cache.join(inner))?;
+    if path.starts_with(std::fs::canonicalize(cache)?) {
+        return Ok(path);
+    }
+    Err(std::io::Error::other(format!("{source} leads out of the cache")))
+}
+
+fn secret(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {
+    let MountKind::Secret { id, env, required, mode, uid, gid } = &mount.kind else { return Ok(()) };
+    let value = session.secret(id)?;
+    if value.is_none() && *required {
+        return Err(StepFailure::new(format!("secret {id}: not found"))
+            .help(format!("pass it with --secret id={id},src=FILE")));
+    }
+    if let Some(name) = env {
+        let text = value.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+        attached.env.push((name.clone(), text));
+    }
+    if let Some(data) = value {
+        attached.push(mount, MountSource::File { data, mode: *mode, uid: *uid, gid: *gid }, true);
+    }
+    Ok(())
+}
+
+fn ssh(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {
+    let MountKind::Ssh { id, required, .. } = &mount.kind else { return Ok(()) };
+    let Some(target) = &mount.target else { return Ok(()) };
+    if !attached.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
+        attached.env.push(("SSH_AUTH_SOCK".into(), target.clone()));
+    }
+    match session.request.ssh.get(id) {
+        Some(socket) => attached.push(mount, MountSource::Bind(socket.clone()), false),
+        None if *required => {
+            return Err(StepFailure::new(format!("no SSH key {id:?} forwarded from the client"))
+                .help(format!("pass the agent's socket with --ssh {id}")));
+        }
+        None => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! RUN: a process in a container, whose changes become a layer.
+
+use std::path::PathBuf;
+
+use rbuild_image::layer::OwnTimes;
+use rbuild_image::time::Timestamp;
+use rbuild_parser::plan::{Run, RunNetwork, Step};
+use rbuild_runtime::sandbox::{
+    self, Exit, Init, Io, Mount, MountSource, Network, Privilege, Rootfs, Spec, Stdio,
+};
+
+use super::log::StepLog;
+use super::{Making, StepFailure, find_or_make, hosts, key, mounts, pump};
+use crate::chain::Chain;
+use crate::key::{RunKey, RunNetworkKey, StepKeyKind, StepRecord};
+use crate::session::Session;
+
+/// BuildKit's name for the machine a RUN sees.
+const HOSTNAME: &str = "buildkitsandbox";
+
+/// Docker's default size of /dev/shm, in bytes.
+const SHM_SIZE: u64 = 64 << 20;
+
+pub(crate) fn perform(
+    session: &Session<'_>,
+    step: &Step,
+    parent: &Chain,
+    run: &Run,
+) -> Result<StepRecord, StepFailure> {
+    check_entitlements(session, run)?;
+    let key = key(session, Some(parent), StepKeyKind::Run(run_key(session, run)?));
+    find_or_make(session, step, parent, key, |making, log| {
+        let started = Timestamp::now();
+        make(session, run, making, log)?;
+        making.normalize(session)?;
+        Ok(OwnTimes::IgnoreSince(started))
+    })
+}
+
+fn run_key(session: &Session<'_>, run: &Run) -> Result<RunKey, StepFailure> {
+    Ok(RunKey {
+        argv: run.argv.clone(),
+        env: run.env.pairs(),
+        workdir: run.workdir.clone(),
+        user: run.user.clone(),
+        network: RunNetworkKey::resolve(run.network, session.request.network),
+        insecure: run.insecure,
+        mounts: mounts::keys(session, run)?,
+        script: run.script.as_ref().map(|script| (script.name.clone(), script.data.clone())),
+        hosts: session.request.hosts.iter().map(|(name, _)| name.to_lowercase()).collect(),
+    })
+}
+
+/// Fails if the Dockerfile asks for more than the command line allows (spec 3.2, `--network`, `--security`).
+fn check_entitlements(session: &Session<'_>, run: &Run) -> Result<(), StepFailure> {
+    let allow = session.request.allow;
+    if run.insecure && !allow.insecure {
+        return Err(StepFailure::new("failed to load LLB: security.insecure is not allowed")
+            .help("allow it with --allow security.insecure"));
+    }
+    if run.network == RunNetwork::Host
+        && !allow.network_host
+        && session.request.network != crate::request::Network::Host
+    {
+        return Err(StepFailure::new("failed to load LLB: network.host is not allowed")
+            .help("allow it with --allow network.host"));
+    }
+    Ok(())
+}
+
+/// Runs the process. Its changes are in the layer that is being made.
+fn make(
+    session: &Session<'_>,
+    run: &Run,
+    making: &Making<'_>,
+    log: &mut StepLog<'_>,
+) -> Result<(), StepFailure> {
+    let attached = mounts::attach(session, run, making)?;
+    let spec = spec(session, run, making, attached.mounts, attached.env)?;
+    let exit = run_to_end(session, &spec, log).map_err(|failure| describe(failure, run))?;
+    if exit.success() {
+        return Ok(());
+    }
+    Err(StepFailure::new(format!(
+        "process {} did not complete successfully: exit code: {}",
+        go_quoted(&run.argv.join(" ")),
+        exit.code()
+    ))
+    .exit(exit.code()))
+}
+
+fn spec(
+    session: &Session<'_>,
+    run: &Run,
+    making: &Making<'_>,
+    mounts: Vec<Mount>,
+    secret_env: Vec<(String, String)>,
+) -> Result<Spec, StepFailure> {
+    let network = match RunNetworkKey::resolve(run.network, session.request.network) {
+        RunNetworkKey::Host => Network::Host,
+        RunNetworkKey::None => Network::None,
+    };
+    let mut env = run.env.pairs();
+    env.extend(run.proxy_env.iter().cloned());
+    env.extend(secret_env);
+    let mut all = standard_mounts(session);
+    all.extend(script_mount(run));
+    all.extend(mounts);
+    Ok(Spec {
+        argv: run.argv.clone(),
+        env,
+        workdir: run.workdir.clone(),
+        user: run.user.clone(),
+        extra_groups: Vec::new(),
+        hostname: HOSTNAME.into(),
+        rootfs: rootfs(session, making)?,
+        mounts: all,
+        network,
+        privilege: if run.insecure {
+            Privilege::All
+        } else {
+            Privilege::Default { add: Vec::new(), drop: Vec::new(), no_new_privileges: false }
+        },
+        init: Init::Reaper,
+        terminal: false,
+        readonly_rootfs: false,
+        shm_size: SHM_SIZE,
+    })
+}
+
+/// The parent's layers, and the folder that takes the changes.
+fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFailure> {
+    let mut lowers: Vec<PathBuf> = Vec::with_capacity(making.parent.layers().len());
+    for layer in making.parent.layers().iter().rev() {
+        lowers.push(session.layer(*layer)?.fs_path());
+    }
+    if lowers.is_empty() {
+        lowers.push(making.folder("empty")?);
+    }
+    Ok(Rootfs::Overlay { lowers, upper: making.upper_path(), work: making.folder("work")? })
+}
+
+fn standard_mounts(session: &Session<'_>) -> Vec<Mount> {
+    let file = |target: &str, text: String| Mount {
+        target: target.into(),
+        source: MountSource::File { data: text.into_bytes(), mode: 0o644, uid: 0, gid: 0 },
+        readonly: true,
+        remove_stub: true,
+    };
+    vec![
+        file("/etc/hosts", hosts::hosts(HOSTNAME, &session.request.hosts)),
+        file("/etc/resolv.conf", hosts::resolv_conf()),
+    ]
+}
+
+fn script_mount(run: &Run) -> Option<Mount> {
+    let script = run.script.as_ref()?;
+    Some(Mount {
+        target: format!("/dev/pipes/{}", script.name),
+        source: MountSource::File { data: script.data.clone().into_bytes(), mode: 0o755, uid: 0, gid: 0 },
+        readonly: true,
+        remove_stub: false,
+    })
+}
+
+fn run_to_end(session: &Session<'_>, spec: &Spec, log: &mut StepLog<'_>) -> Result<Exit, StepFailure> {
+    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let (out_read, out_write) = pipe().map_err(|cause| StepFailure::io("make a pipe", &cause.into()))?;
+    let (err_read, err_write) = pipe().map_err(|cause| StepFailure::io("make a pipe", &cause.into()))?;
+    let stdio = Stdio { stdin: Io::Null, stdout: Io::Fd(out_write), stderr: Io::Fd(err_write) };
+    let mut child = sandbox::spawn(spec, stdio).map_err(StepFailure::spawn)?;
+    let killer = child.pidfd().try_clone_to_owned();
+    let _guard = session.cancel.on_cancel(move || {
+        if let Ok(pidfd) = &killer {
+            // An error means that it has ended already.
+            let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+        }
+    });
+    pump::pump(out_read, err_read, |stream, bytes| log.write(stream, bytes))
+        .map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
+    child.wait().map_err(|cause| StepFailure::io("wait for the process", &cause))
+}
+
+/// A program that could not be started reads as BuildKit says it (spec 6.10).
+fn describe(failure: StepFailure, run: &Run) -> StepFailure {
+    match failure.exit {
+        Some(code @ (126 | 127)) => StepFailure {
+            message: format!(
+                "process {} did not complete successfully: exit code: {code}: {}",
+                go_quoted(&run.argv.join(" ")),
+                failure.message
+            ),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+/// Go's `%q`, as far as command lines need it.
+fn go_quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
