@@ -2,7 +2,8 @@
 //!
 //! A process that asks for a layer writes its name into a file of its own and only then looks whether the layer is
 //! there, both under the shared lock; pruning reads all such files and moves layers away under the exclusive one. The
-//! file is locked as long as the process lives, so the lease of a dead process is recognised and removed.
+//! file is locked as long as the process lives, so the lease of a dead process is recognised and removed. A container
+//! that outlives its process lists the layers that it stands on in `containers/<id>/layers`.
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -64,12 +65,17 @@ impl Store {
                 self.remove_small(&path)?;
                 continue;
             }
-            let text = self.read_small(&path)?.unwrap_or_default();
-            leased.extend(
-                String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse::<LayerId>().ok()),
-            );
+            leased.extend(self.layers_listed_in(&path)?);
+        }
+        for container in self.names_in("containers")? {
+            leased.extend(self.layers_listed_in(&format!("containers/{container}/layers"))?);
         }
         remove(&leased)
+    }
+
+    fn layers_listed_in(&self, path: &str) -> Result<Vec<LayerId>, StoreError> {
+        let text = self.read_small(path)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse().ok()).collect())
     }
 
     fn lease(&self) -> Result<&Lease, StoreError> {

@@ -12,6 +12,7 @@
 //!   records/<key>       what a step made: bytes of the builder, behind a checksum
 //!   logs/<key>          what it said
 //!   leases/             one file a process: the layers it uses
+//!   containers/<id>/    the runtime's; the file `layers` in it keeps layers from being pruned
 //!   steps/<key>         locks: who makes this step right now
 //! ```
 //!

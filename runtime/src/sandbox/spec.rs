@@ -103,9 +103,10 @@ pub enum MountSource {
 }
 
 /// Network namespace of a sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// The host's.
+    #[default]
     Host,
     /// A new one with loopback only.
     None,
