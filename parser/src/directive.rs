@@ -73,7 +73,8 @@ pub(crate) fn scan(source: &Source<'_>) -> Directives {
     let text = source.text();
     let mut body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if body.starts_with("#!") {
-        body = body.find('\n').map_or("", |end| &body[end + 1..]);
+        // A part of the text even if nothing is left of it: places are counted from there.
+        body = body.find('\n').map_or(&body[body.len()..], |end| &body[end + 1..]);
     }
     let span = |part: &str| {
         let start = part.as_ptr() as usize - text.as_ptr() as usize;

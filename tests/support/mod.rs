@@ -6,4 +6,4 @@ pub(crate) mod outcome;
 mod sandbox;
 
 pub(crate) use outcome::Outcome;
-pub(crate) use sandbox::Sandbox;
+pub(crate) use sandbox::{BUSYBOX, Sandbox};

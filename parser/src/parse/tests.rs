@@ -188,6 +188,14 @@ fn spans(value: &serde_json::Value, found: &mut Vec<Span>) {
     }
 }
 
+/// A first line `#!` without an end leaves nothing to look for directives in.
+#[test]
+fn a_shebang_can_be_the_whole_file() {
+    for file in ["#!", "#!/bin/sh", "#!*#\u{b5}"] {
+        assert_eq!(parse(file.as_bytes()).errors[0].message, "file with no instructions", "{file}");
+    }
+}
+
 proptest! {
     #[test]
     fn spans_lie_in_the_file(file in pieces()) {
