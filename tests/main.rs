@@ -2,5 +2,10 @@
 
 mod support;
 
+mod bad_archives;
+mod bad_builds;
+mod build;
 mod conformance;
+mod run;
+mod store;
 mod usage;

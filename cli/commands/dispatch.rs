@@ -2,26 +2,28 @@
 
 use std::path::PathBuf;
 
+use rbuild_image::layer::Flavour;
+use rbuild_image::store::Store;
 use rbuild_runtime::rootless;
 
-use super::{info, version};
-use crate::args::{Command, SystemCommand};
+use super::{build, history, images, import, info, inspect, load, rmi, save, tag, version};
+use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
 use crate::settings::{BuildSettings, Environment, RunSettings};
 use crate::ui::Style;
 
 /// Does what the command says. Arguments are checked before anything is done, so that a mistake needs no
 /// privilege and leaves no trace.
-pub(crate) fn run(command: Command, environment: &Environment, _style: Style) -> Outcome {
+pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> Outcome {
+    let store = || open_store(environment);
     match command {
         Command::Version(args) => version::run(&args),
         Command::Info(args) | Command::System(SystemCommand::Info(args)) => {
-            let root = become_root(environment)?;
-            info::run(&args, &root)
+            info::run(&args, &become_root(environment)?)
         }
-        Command::Build(args) => {
-            BuildSettings::new(*args, environment)?;
-            Err(Failure::new("build is not supported yet"))
+        Command::Build(args) | Command::Image(ImageCommand::Build(args)) => {
+            let settings = BuildSettings::new(*args, environment)?;
+            build::run(&settings, &store()?, style)
         }
         Command::Run(args) => {
             let here =
@@ -29,8 +31,32 @@ pub(crate) fn run(command: Command, environment: &Environment, _style: Style) ->
             RunSettings::new(*args, environment, &here)?;
             Err(Failure::new("run is not supported yet").with_code(USAGE))
         }
-        _ => Err(Failure::new("this command is not supported yet")),
+        Command::Images(args) | Command::Image(ImageCommand::Ls(args)) => images::run(&args, &store()?),
+        Command::Tag(args) | Command::Image(ImageCommand::Tag(args)) => tag::run(&args, &store()?),
+        Command::Rmi(args) | Command::Image(ImageCommand::Rm(args)) => rmi::run(&args, &store()?, style),
+        Command::History(args) | Command::Image(ImageCommand::History(args)) => {
+            history::run(&args, &store()?)
+        }
+        Command::Inspect(args) | Command::Image(ImageCommand::Inspect(args)) => {
+            inspect::run(&args, &store()?, style)
+        }
+        Command::Load(args) | Command::Image(ImageCommand::Load(args)) => {
+            load::run(&args, &store()?, environment)
+        }
+        Command::Save(args) | Command::Image(ImageCommand::Save(args)) => {
+            save::run(&args, &store()?, environment)
+        }
+        Command::Import(args) | Command::Image(ImageCommand::Import(args)) => import::run(&args, &store()?),
+        Command::System(SystemCommand::Df(_) | SystemCommand::Prune(_)) => {
+            Err(Failure::new("this command is not supported yet"))
+        }
     }
+}
+
+fn open_store(environment: &Environment) -> Result<Store, Failure> {
+    let root = become_root(environment)?;
+    let flavour = if rootless::in_user_namespace() { Flavour::User } else { Flavour::Trusted };
+    Ok(Store::open(&root, flavour)?)
 }
 
 /// Makes this process root, in a user namespace where it is not (rbuild is then started a second time), and says

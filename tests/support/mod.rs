@@ -3,7 +3,7 @@
 pub(crate) mod archive;
 mod leaks;
 pub(crate) mod outcome;
-mod sandbox;
+pub(crate) mod sandbox;
 
 pub(crate) use outcome::Outcome;
 pub(crate) use sandbox::{BUSYBOX, Sandbox};

@@ -1,0 +1,126 @@
+//! From settings to the builder's request.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rbuild_builder::request::{
+    Allow, ContextArg, Dest, DockerfileArg, Network, NoCache, Output, OutputKind, Request, Secret,
+};
+use rbuild_image::platform::Platform;
+use rbuild_image::reference::Reference;
+use rbuild_parser::plan::{NamedContext, Options};
+
+use super::stdin;
+use crate::commands::find;
+use crate::exit::Failure;
+use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, OutputFormat, OutputTarget};
+
+/// What the settings ask of the builder. Reads standard input where a Dockerfile comes from there.
+pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
+    let (context, dockerfile) = sources(settings)?;
+    let (contexts, named) = contexts(&settings.contexts)?;
+    let platform = settings.platform.as_deref().map(platform).transpose()?;
+    Ok(Request {
+        context,
+        dockerfile,
+        contexts,
+        options: Options {
+            build_args: settings.build_args.iter().cloned().collect(),
+            target: settings.target.clone(),
+            platform,
+            build_platform: Platform::host().to_string(),
+            labels: settings.labels.iter().cloned().collect(),
+            contexts: named,
+            ..Options::default()
+        },
+        no_cache: if settings.no_cache { NoCache::All } else { NoCache::Off },
+        network: if settings.network_none { Network::None } else { Network::Host },
+        allow: Allow::default(),
+        secrets: settings.secrets.iter().map(secret).collect(),
+        ssh: BTreeMap::new(),
+        hosts: settings.hosts.clone(),
+        names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
+        outputs: settings.outputs.iter().filter_map(output).collect(),
+        parallel: std::thread::available_parallelism().map_or(1, usize::from),
+    })
+}
+
+fn sources(settings: &BuildSettings) -> Result<(ContextArg, DockerfileArg), Failure> {
+    let dockerfile = match &settings.dockerfile {
+        DockerfileSource::Context => DockerfileArg::Default,
+        DockerfileSource::Path(path) => DockerfileArg::Path(path.clone()),
+        DockerfileSource::Stdin => DockerfileArg::Text(stdin::read_all()?),
+    };
+    Ok(match &settings.context {
+        ContextSource::Folder(path) => (ContextArg::Folder(path.clone()), dockerfile),
+        ContextSource::Stdin => match stdin::text_or_archive()? {
+            stdin::Content::Archive => (ContextArg::TarOnStdin, dockerfile),
+            stdin::Content::Text(text) => (ContextArg::Empty, DockerfileArg::Text(text)),
+        },
+    })
+}
+
+fn platform(text: &str) -> Result<String, Failure> {
+    let platform: Platform =
+        text.parse().map_err(|e| Failure::usage(format!("invalid platform {text:?}: {e}")))?;
+    Ok(platform.to_string())
+}
+
+type Contexts = (BTreeMap<String, PathBuf>, BTreeMap<String, NamedContext>);
+
+/// Folders by their names, and everything by its name (spec 4.4).
+fn contexts(pairs: &[(String, String)]) -> Result<Contexts, Failure> {
+    let (mut folders, mut named) = (BTreeMap::new(), BTreeMap::new());
+    for (name, value) in pairs {
+        let name = context_name(name)?;
+        if value.starts_with("docker-image://") {
+            named.insert(name, NamedContext::Image(value.clone()));
+            continue;
+        }
+        if value.contains("://") || value.starts_with("git@") || value.starts_with("oci-layout:") {
+            return Err(Failure::new(format!(
+                "--build-context {name}={value}: this kind of source is not supported yet"
+            )));
+        }
+        folders.insert(name.clone(), value.into());
+        named.insert(name, NamedContext::Folder);
+    }
+    Ok((folders, named))
+}
+
+/// As an image reference, without docker.io/library and `:latest`; a platform after `::` stays.
+fn context_name(name: &str) -> Result<String, Failure> {
+    let (name, suffix) = name.split_once("::").map_or((name, None), |(n, s)| (n, Some(s)));
+    let reference: Reference = name
+        .to_lowercase()
+        .parse()
+        .map_err(|e| Failure::usage(format!("invalid context name {name:?}: {e}")))?;
+    let familiar = reference.familiar();
+    let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+    Ok(suffix.map_or_else(|| short.to_owned(), |s| format!("{short}::{s}")))
+}
+
+fn secret(secret: &settings::Secret) -> (String, Secret) {
+    match secret {
+        settings::Secret::File { id, path } => (id.clone(), Secret::File(path.clone())),
+        settings::Secret::Value { id, value } => (id.clone(), Secret::Value(value.clone())),
+    }
+}
+
+/// None where the image in the store is all that is wanted.
+fn output(output: &settings::OutputSettings) -> Option<Output> {
+    let kind = match output.format {
+        OutputFormat::Docker => OutputKind::Docker,
+        OutputFormat::Oci { tar: true } => OutputKind::Oci,
+        OutputFormat::Oci { tar: false } => OutputKind::OciFolder,
+        OutputFormat::Tar => OutputKind::Tar,
+        OutputFormat::Local => OutputKind::Local,
+        OutputFormat::Image => return None,
+    };
+    let dest = match &output.target {
+        OutputTarget::Stdout => Dest::Stdout,
+        OutputTarget::Path(path) => Dest::Path(path.clone()),
+        OutputTarget::Store => return None,
+    };
+    Some(Output { kind, dest })
+}

@@ -1,0 +1,71 @@
+//! `rbuild rmi`, `rbuild image rm`.
+
+use rbuild_image::reference::Reference;
+use rbuild_image::store::{Image, ResolveError, Store};
+
+use super::find;
+use crate::args::RmiArgs;
+use crate::exit::{Exit, FAILURE, Failure, Outcome};
+use crate::ui::{self, Style};
+
+/// Removes names, and images that have none left. One that fails does not keep the others.
+pub(crate) fn run(args: &RmiArgs, store: &Store, style: Style) -> Outcome {
+    let mut exit = Exit::OK;
+    for text in &args.images {
+        match remove(text, args.force, store) {
+            Ok(done) => ui::print(&done)?,
+            Err(failure) if args.force && failure.code == FAILURE && is_missing(text, store) => {}
+            Err(failure) => {
+                ui::complain(&failure, style);
+                exit = Exit(failure.code);
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// `rmi -f` of what is not there is no failure (docker).
+fn is_missing(text: &str, store: &Store) -> bool {
+    matches!(store.resolve(text), Err(ResolveError::NotFound(_)))
+}
+
+/// What was done, in docker's words.
+fn remove(text: &str, force: bool, store: &Store) -> Result<String, Failure> {
+    let image = find::image(store, text)?;
+    let names = find::names_by_image(store)?.remove(&image.id).unwrap_or_default();
+    match named(text, &names) {
+        Some(name) if names.len() > 1 => untag(name, store),
+        Some(name) => Ok(untag(name, store)? + &delete(&image, store)?),
+        None => {
+            let mut repositories: Vec<_> = names.iter().map(Reference::familiar_repository).collect();
+            repositories.dedup();
+            if repositories.len() > 1 && !force {
+                let id = find::short_hex(image.id);
+                return Err(Failure::new(format!(
+                    "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
+                )));
+            }
+            let mut done = String::new();
+            for name in &names {
+                done += &untag(name, store)?;
+            }
+            Ok(done + &delete(&image, store)?)
+        }
+    }
+}
+
+/// The one of the names that was typed; None if it was an ID.
+fn named<'a>(text: &str, names: &'a [Reference]) -> Option<&'a Reference> {
+    let typed = text.parse::<Reference>().ok()?.with_default_tag().canonical();
+    names.iter().find(|n| n.canonical() == typed)
+}
+
+fn untag(name: &Reference, store: &Store) -> Result<String, Failure> {
+    store.remove_name(name)?;
+    Ok(format!("Untagged: {}\n", name.familiar()))
+}
+
+fn delete(image: &Image, store: &Store) -> Result<String, Failure> {
+    store.remove_image(image.id)?;
+    Ok(format!("Deleted: {}\n", image.id))
+}
