@@ -21,6 +21,25 @@ pub enum LayerError {
     /// The layer's tar could not be handed on.
     #[error("cannot write the layer's tar: {0}")]
     Write(#[source] io::Error),
+    /// The tar of a layer cannot be read.
+    #[error(transparent)]
+    Archive(#[from] super::tar_reader::TarError),
+    /// An entry of a layer's tar that cannot be confined to the layer.
+    #[error("the archive's entry {path} {reason}", path = ShownPath(.path))]
+    Unsafe {
+        /// The entry.
+        path: Vec<u8>,
+        /// What is wrong with it, as it completes the sentence.
+        reason: &'static str,
+    },
+    /// The content of an entry could not be brought into its file.
+    #[error("cannot unpack {path}: {source}", path = ShownPath(.path))]
+    Content {
+        /// The entry.
+        path: Vec<u8>,
+        /// Reading the archive or writing the file failed.
+        source: io::Error,
+    },
     /// A file became shorter while it was read.
     #[error("{path} changed while it was read", path = ShownPath(.path))]
     Changed {

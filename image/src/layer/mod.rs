@@ -25,6 +25,9 @@ mod identity;
 mod normalize;
 mod seal;
 mod tar;
+mod tar_reader;
+mod tar_sparse;
+mod unpack;
 pub mod view;
 mod walk;
 
@@ -36,5 +39,7 @@ pub(crate) use fs::names;
 pub use identity::OwnTimes;
 pub use normalize::normalize;
 pub use seal::{Identified, Sealed, TarSummary, diff_id, identify, identity, seal, write_tar};
+pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
+pub use unpack::unpack;
 pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};
 pub use walk::entries;
