@@ -2,13 +2,27 @@
 //!
 //! - [`save()`] writes a tar that is docker's format and an OCI image layout at once, so that every reader finds
 //!   what it knows. Layers are not compressed: compressing is for networks.
+//! - [`load()`] reads docker's format (of every age) and OCI layouts, from a file, a folder or a stream.
+//! - [`import()`] makes an image of a bare root file system.
 //!
 //! Invariants: an image keeps its ID on the way out and in. What an archive says is believed only after its digest
-//! was computed.
+//! was computed. A load that fails leaves no image, name or layer behind: everything is unpacked and verified in
+//! temporary folders first.
 
+mod docker;
 mod error;
+mod import;
+mod ingest;
+mod load;
+mod members;
+mod oci;
 mod save;
 mod tarball;
+#[cfg(test)]
+mod tests;
 
 pub use error::ArchiveError;
+pub use import::{Import, import};
+pub use load::{Loaded, load};
+pub use members::Source;
 pub use save::{Format, Selection, save};

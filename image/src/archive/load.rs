@@ -1,0 +1,179 @@
+//! Reading images: everything is unpacked and verified aside, and only then put into the store.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use rayon::prelude::*;
+
+use super::error::ArchiveError;
+use super::ingest::{Ready, ingest};
+use super::members::{Members, Source};
+use super::{docker, oci};
+use crate::config::ImageConfig;
+use crate::digest::{BlobDigest, DiffId, Digest, ImageId, LayerId};
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::store::Store;
+
+/// An image that was loaded. Without names docker speaks of it as `Loaded image ID: <id>`, else as
+/// `Loaded image: <name>` for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The image.
+    pub id: ImageId,
+    /// The names that it now has from the archive.
+    pub names: Vec<Reference>,
+}
+
+/// An image as an archive describes it; layers not looked at yet.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) bytes: Vec<u8>,
+    pub(super) config: ImageConfig,
+    pub(super) layers: Vec<IncomingLayer>,
+    pub(super) names: Vec<Reference>,
+}
+
+/// A member that is a layer, and what it is expected to be.
+#[derive(Debug)]
+pub(super) struct IncomingLayer {
+    pub(super) member: String,
+    pub(super) digest: Option<BlobDigest>,
+    pub(super) size: Option<u64>,
+}
+
+/// Loads all images of an archive. Layers that the store has already are not read. Of an image with several
+/// platforms the one for `wanted`, else for this machine, is taken.
+///
+/// # Errors
+/// When the archive is damaged, is not what its digests say, or cannot be stored. The store is then as before.
+pub fn load<R: Read + Send>(
+    store: &Store,
+    source: Source<'_, R>,
+    wanted: Option<&Platform>,
+) -> Result<Vec<Loaded>, ArchiveError> {
+    let spool = store.temp()?;
+    let members = Members::open(source, &spool.path())?;
+    let images = if members.contains(docker::MANIFEST) {
+        docker::images(&members)?
+    } else if members.contains(oci::INDEX) {
+        oci::images(&members, wanted)?
+    } else {
+        return Err(ArchiveError::Unrecognised);
+    };
+    if let Some(wanted) = wanted
+        && !images.iter().any(|image| wanted.accepts(&image.config.platform()))
+    {
+        return Err(ArchiveError::NoPlatform { wanted: wanted.clone() });
+    }
+    let mut layers = take_layers(store, &members, &images)?;
+    publish(store, images, &mut layers)
+}
+
+/// Where each layer's content is: in the store, or unpacked aside.
+enum Found {
+    Stored(LayerId),
+    Ready(Ready),
+}
+
+fn take_layers(
+    store: &Store,
+    members: &Members,
+    images: &[Incoming],
+) -> Result<HashMap<DiffId, Found>, ArchiveError> {
+    let mut wanted: HashMap<DiffId, &IncomingLayer> = HashMap::new();
+    for image in images {
+        let diff_ids = &image.config.rootfs.diff_ids;
+        if diff_ids.len() != image.layers.len() {
+            return Err(ArchiveError::LayerCount { expected: diff_ids.len(), found: image.layers.len() });
+        }
+        for (diff_id, layer) in diff_ids.iter().zip(&image.layers) {
+            wanted.entry(*diff_id).or_insert(layer);
+        }
+    }
+    wanted
+        .into_par_iter()
+        .map(|(diff_id, layer)| match store.by_diff_id(diff_id)? {
+            Some(id) => Ok((diff_id, Found::Stored(id))),
+            None => Ok((diff_id, Found::Ready(take_layer(store, members, diff_id, layer)?))),
+        })
+        .collect()
+}
+
+fn take_layer(
+    store: &Store,
+    members: &Members,
+    diff_id: DiffId,
+    layer: &IncomingLayer,
+) -> Result<Ready, ArchiveError> {
+    let member = members.get(&layer.member)?;
+    let ready = ingest(store, &layer.member, member.reader(), member.spooled.clone())?;
+    if ready.blob.size < member.size {
+        return Err(member.truncated(&layer.member, ready.blob.size));
+    }
+    if let Some(expected) = layer.digest {
+        let expected_size = layer.size.unwrap_or(ready.blob.size);
+        if expected != ready.blob.digest || expected_size != ready.blob.size {
+            return Err(ArchiveError::CorruptBlob {
+                member: layer.member.clone(),
+                expected,
+                expected_size,
+                found: ready.blob.digest,
+                found_size: ready.blob.size,
+            });
+        }
+    }
+    if ready.diff_id != diff_id {
+        return Err(ArchiveError::CorruptLayer {
+            member: layer.member.clone(),
+            expected: diff_id,
+            found: ready.diff_id,
+        });
+    }
+    Ok(ready)
+}
+
+fn publish(
+    store: &Store,
+    images: Vec<Incoming>,
+    layers: &mut HashMap<DiffId, Found>,
+) -> Result<Vec<Loaded>, ArchiveError> {
+    let mut stored: HashMap<DiffId, LayerId> = HashMap::new();
+    for (diff_id, found) in layers.drain() {
+        let id = match found {
+            Found::Stored(id) => id,
+            Found::Ready(ready) => ready.publish(store)?,
+        };
+        stored.insert(diff_id, id);
+    }
+    store.make_durable(&stored.values().copied().collect::<Vec<_>>())?;
+    let mut loaded: Vec<Loaded> = Vec::new();
+    for image in images {
+        let layers: Vec<LayerId> = image.config.rootfs.diff_ids.iter().map(|id| stored[id]).collect();
+        let id = store.put_image(&image.bytes, &layers)?;
+        for name in &image.names {
+            store.set_name(name, id)?;
+        }
+        loaded.push(Loaded { id, names: image.names });
+    }
+    Ok(loaded)
+}
+
+/// Whether a document is what the digest in its name says.
+pub(super) fn check_blob(
+    member: &str,
+    expected: BlobDigest,
+    expected_size: u64,
+    bytes: &[u8],
+) -> Result<(), ArchiveError> {
+    let (found, found_size) = (BlobDigest(Digest::of(bytes)), bytes.len() as u64);
+    if found == expected && found_size == expected_size {
+        return Ok(());
+    }
+    Err(ArchiveError::CorruptBlob { member: member.to_owned(), expected, expected_size, found, found_size })
+}
+
+/// Reads an image config.
+pub(super) fn config_of(member: &str, bytes: &[u8]) -> Result<ImageConfig, ArchiveError> {
+    ImageConfig::parse(bytes).map_err(|source| ArchiveError::Config { member: member.to_owned(), source })
+}
