@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, Once, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -16,12 +17,31 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
-/// A terminal in raw mode: every key goes to the program, none is interpreted here. Dropping it, by a panic too,
-/// brings the old mode back.
+/// A terminal in raw mode: every key goes to the program, none is interpreted here. Dropping it brings the old mode
+/// back, and so does a panic, even where panics end the process without dropping anything. There is one at a time.
 #[derive(Debug)]
-pub struct RawMode {
-    terminal: OwnedFd,
-    before: Termios,
+pub struct RawMode(());
+
+/// The terminal that is raw, and its mode before.
+static RAW: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);
+
+fn restore() {
+    if let Some((terminal, before)) = RAW.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // A terminal that is gone needs no mode.
+        let _ = rustix::termios::tcsetattr(&terminal, OptionalActions::Flush, &before);
+    }
+}
+
+/// A panic is reported on a terminal that is usable again.
+fn restore_in_panics() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            report(panic);
+        }));
+    });
 }
 
 impl RawMode {
@@ -34,15 +54,16 @@ impl RawMode {
         let before = rustix::termios::tcgetattr(&terminal)?;
         let mut raw = before.clone();
         raw.make_raw();
+        restore_in_panics();
         rustix::termios::tcsetattr(&terminal, OptionalActions::Flush, &raw)?;
-        Ok(Self { terminal, before })
+        *RAW.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));
+        Ok(Self(()))
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no mode.
-        let _ = rustix::termios::tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
+        restore();
     }
 }
 
@@ -106,16 +127,21 @@ mod tests {
     use rustix::termios::LocalModes;
 
     #[test]
-    fn raw_mode_ends_with_its_guard() {
+    fn raw_mode_ends_with_its_guard_and_in_the_panic_hook() {
         let pty = nix::pty::openpty(None, None).unwrap();
         let is_canonical =
             || rustix::termios::tcgetattr(&pty.slave).unwrap().local_modes.contains(LocalModes::ICANON);
         let caught = std::panic::catch_unwind(|| {
-            let _raw = RawMode::enter(&pty.slave).unwrap();
+            // Never dropped: the release build's panics drop nothing.
+            std::mem::forget(RawMode::enter(&pty.slave).unwrap());
             assert!(!is_canonical());
             panic!("the guard has to work in a panic too");
         });
         assert!(caught.is_err());
+        assert!(is_canonical());
+        let raw = RawMode::enter(&pty.slave).unwrap();
+        assert!(!is_canonical());
+        drop(raw);
         assert!(is_canonical());
     }
 

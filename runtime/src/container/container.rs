@@ -90,20 +90,20 @@ impl Container {
         let random = random()?;
         let id = ContainerId::of(random.first_chunk().expect("34 bytes are more than 32"));
         let folder = Folder::publish(store, filled(store, &config, &layers)?, &id)?;
-        let made = name_it(store, &id, settings, [random[32], random[33]]).and_then(|name| {
-            let volumes = Volumes { store, folder: folder.path(), layers: &layers };
-            let volumes = volumes.prepare(volumes::wanted(base.config, settings))?;
+        let volumes = Volumes { store, folder: folder.path(), layers: &layers };
+        let made = volumes.prepare(volumes::wanted(base.config, settings)).and_then(|volumes| {
             let host = Host::read(settings.network);
             let rootfs = rootfs(&folder, &layers);
             let spec = spec(Facts { id: &id, image: base.config, settings, host: &host, rootfs, volumes })?;
-            Ok((name, spec))
+            // The last that can fail: a name is given only to a container that will be.
+            Ok((name_it(store, &id, settings, [random[32], random[33]])?, spec))
         });
         match made {
             Ok((name, spec)) => {
                 Ok(Self { store: store.clone(), id, name, folder, spec, settings: settings.clone() })
             }
             Err(error) => {
-                // What went wrong is what matters; a name without a folder is free.
+                // What went wrong is what matters.
                 let _ = folder.remove(store);
                 Err(error)
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rbuild_runtime::container::{self, ContainerError, RunSettings, State};
+use rbuild_runtime::container::{self, ContainerError, Listed, RunSettings, State};
 use rbuild_runtime::signals;
 
 use super::Test;
@@ -36,6 +36,21 @@ fn ready(ground: &Ground, settings: &RunSettings) -> Child {
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
     child
+}
+
+/// The only container, once its state says that it runs: the program may speak before that is written down.
+fn running(ground: &Ground) -> (Listed, u32) {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let mut listed = container::list(&ground.store).unwrap();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        let one = listed.remove(0);
+        if let State::Running { pid, .. } = one.state {
+            return (one, pid);
+        }
+        assert!(Instant::now() < end, "{one:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 fn send(child: &Child, signal: Signal) {
@@ -79,9 +94,7 @@ fn signals_are_forwarded(ground: &Ground) {
 fn a_container_that_stays(ground: &Ground) {
     let settings = RunSettings { remove: false, ..script("echo ready; sleep 0.3; exit 5") };
     let mut child = ready(ground, &settings);
-    let listed = container::list(&ground.store).unwrap();
-    let [one] = listed.as_slice() else { panic!("{listed:?}") };
-    assert!(matches!(one.state, State::Running { .. }), "{one:?}");
+    let (one, _) = running(ground);
     assert!(matches!(container::remove(&ground.store, &one.id), Err(ContainerError::Running(_))));
     let lines =
         std::fs::read_to_string(ground.store.path().join("containers").join(one.id.as_str()).join("layers"));
@@ -118,8 +131,7 @@ fn killed_rbuilds_leave_nothing(ground: &Ground) {
     let named = |text| RunSettings { name: Some("web".into()), ..script(text) };
     let kill_one = || {
         let mut child = ready(ground, &named("touch /x; echo ready; sleep 60"));
-        let listed = container::list(&ground.store).unwrap();
-        let State::Running { pid, .. } = listed[0].state else { panic!("{listed:?}") };
+        let (_, pid) = running(ground);
         child.kill().unwrap();
         child.wait().unwrap();
         let end = Instant::now() + Duration::from_secs(5);

@@ -52,13 +52,13 @@ impl Ground {
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         let temp = store.temp().unwrap();
         temp.make_dir("fs", 0o755).unwrap();
-        let layers = manifest[0]["Layers"].as_array().unwrap();
-        assert_eq!(layers.len(), 1);
-        let layer = File::open(unpacked.join(layers[0].as_str().unwrap())).unwrap();
-        let mut archive = tar::Archive::new(layer);
-        archive.set_preserve_permissions(true);
-        archive.set_preserve_ownerships(rootless::probe().maps_many_ids());
-        archive.unpack(temp.path().join("fs")).unwrap();
+        // One on top of the other: the image removes nothing.
+        for name in manifest[0]["Layers"].as_array().unwrap() {
+            let mut archive = tar::Archive::new(File::open(unpacked.join(name.as_str().unwrap())).unwrap());
+            archive.set_preserve_permissions(true);
+            archive.set_preserve_ownerships(rootless::probe().maps_many_ids());
+            archive.unpack(temp.path().join("fs")).unwrap();
+        }
         std::fs::create_dir(temp.path().join("fs/content")).unwrap();
         std::fs::write(temp.path().join("fs/content/file"), "of the image").unwrap();
         let layer = store.publish_layer(temp, OwnTimes::KeepAll).unwrap();
