@@ -1,7 +1,8 @@
 //! Real containers of a busybox image in a real store. The binary is its own sandbox init, so it has its own `main`.
 //!
 //! Each test runs its container in a process of its own, as `rbuild run` does: this binary again, with the word
-//! `run` and the settings as JSON. `container [FILTER]` runs the tests whose names contain FILTER.
+//! `run` and the settings as JSON. `container [FILTER]` runs the tests whose names contain FILTER; `container --measure
+//! N` prints how long N whole runs of `true` take.
 
 #![expect(
     clippy::unwrap_used,
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run", store, settings, config] => return support::run(store, settings, config),
+        ["--measure", count] => return support::measure(count.parse().unwrap()),
         ["interrupts"] => return ends::be_interrupted(),
         _ => {}
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rbuild_image::config::ContainerConfig;
 use rbuild_image::digest::{Digest, ImageId, LayerId};
@@ -35,6 +36,22 @@ pub(crate) fn run(root: &str, settings: &str, config: &str) -> ExitCode {
         error.exit_code()
     });
     ExitCode::from(u8::try_from(code).unwrap())
+}
+
+/// Prints the time of whole lives: process, store, container, `true`, removal.
+pub(crate) fn measure(count: usize) -> ExitCode {
+    let ground = Ground::new().unwrap();
+    let settings = RunSettings { command: vec!["true".to_owned()], remove: true, ..RunSettings::default() };
+    let mut times: Vec<Duration> = (0..count)
+        .map(|_| {
+            let begin = Instant::now();
+            assert!(ground.run(&settings).status.success());
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("median {:?}, least {:?}", times[count / 2], times[0]);
+    ExitCode::SUCCESS
 }
 
 impl Ground {
