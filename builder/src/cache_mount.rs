@@ -61,12 +61,31 @@ pub(crate) fn take(folder: &Path, identity: &CacheIdentity<'_>, sharing: Sharing
     }
 }
 
+/// Takes the cache `identity` empty, whatever it held: the first use of it in a build without a cache. One that
+/// others use at the moment is left to them.
+pub(crate) fn take_empty(folder: &Path, identity: &CacheIdentity<'_>) -> io::Result<CacheMount> {
+    std::fs::create_dir_all(folder)?;
+    let name = identity.folder_name();
+    let (name, lock) = lock_unused(folder, &name)?;
+    let path = folder.join(&name);
+    if path.try_exists()? {
+        std::fs::remove_dir_all(&path)?;
+    }
+    open(folder, &name, identity, lock)
+}
+
 fn take_private(folder: &Path, name: &str, identity: &CacheIdentity<'_>) -> io::Result<CacheMount> {
+    let (name, lock) = lock_unused(folder, name)?;
+    open(folder, &name, identity, lock)
+}
+
+/// The first of the folders of a cache that nobody uses, and the lock on it.
+fn lock_unused(folder: &Path, name: &str) -> io::Result<(String, File)> {
     for number in 0.. {
         let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
         let lock = open_lock(folder, &name)?;
         match lock.try_lock() {
-            Ok(()) => return open(folder, &name, identity, lock),
+            Ok(()) => return Ok((name, lock)),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }

@@ -1,5 +1,6 @@
 //! A chain of layers: what a step starts from, and what it leads to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rbuild_image::digest::LayerId;
@@ -48,6 +49,13 @@ impl Chain {
     /// The layers, the lowest first.
     pub(crate) fn layers(&self) -> &[LayerId] {
         &self.0.layers
+    }
+
+    /// The layers as they are stacked, the uppermost first, each once: a layer that occurs again further down
+    /// adds nothing to what it hides itself, and overlayfs refuses to stack a folder twice.
+    pub(crate) fn stack(&self) -> Vec<LayerId> {
+        let mut seen = BTreeSet::new();
+        self.0.layers.iter().rev().copied().filter(|layer| seen.insert(*layer)).collect()
     }
 
     /// Identity of the whole.

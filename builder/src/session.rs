@@ -1,6 +1,6 @@
 //! One build under way: what its steps share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,6 +10,7 @@ use rbuild_image::store::{Image, Layer, StepLock, Store};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Plan, Root, Step, StepId};
 
+use crate::cache_mount::CacheIdentity;
 use crate::cancel::Cancel;
 use crate::chain::Chain;
 use crate::context::Context;
@@ -37,6 +38,7 @@ pub(crate) struct Session<'a> {
     /// Layers that were looked up; most steps share most of theirs.
     layers: Mutex<BTreeMap<LayerId, Layer>>,
     folders: Mutex<BTreeMap<String, Chain>>,
+    used_caches: Mutex<BTreeSet<String>>,
 }
 
 /// What a step led to.
@@ -84,6 +86,7 @@ impl<'a> Session<'a> {
             results,
             layers: Mutex::default(),
             folders: Mutex::default(),
+            used_caches: Mutex::default(),
         }
     }
 
@@ -138,8 +141,8 @@ impl<'a> Session<'a> {
     /// The merged files of a chain, without mounting anything.
     pub(crate) fn view(&self, chain: &Chain) -> Result<View, StepFailure> {
         let mut open = Vec::with_capacity(chain.layers().len());
-        for layer in chain.layers().iter().rev() {
-            open.push(self.layer(*layer)?.open_fs().map_err(StepFailure::store)?);
+        for layer in chain.stack() {
+            open.push(self.layer(layer)?.open_fs().map_err(StepFailure::store)?);
         }
         Ok(View::new(open, self.store.flavour()))
     }
@@ -174,6 +177,11 @@ impl<'a> Session<'a> {
                 StepFailure::io(&format!("read the secret {id} from {}", path.display()), &cause)
             }),
         }
+    }
+
+    /// True the first time that a cache mount is asked about.
+    pub(crate) fn first_use(&self, cache: &CacheIdentity<'_>) -> bool {
+        self.used_caches.lock().unwrap_or_else(PoisonError::into_inner).insert(cache.folder_name())
     }
 
     /// Where the folders of cache mounts are.

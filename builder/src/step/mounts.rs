@@ -61,13 +61,19 @@ fn files(from: &Root, source: &str) -> Copy {
     copy::linked(from.clone(), source, BOUND)
 }
 
-/// Puts everything in place for the container.
-pub(crate) fn attach(session: &Session<'_>, run: &Run, making: &Making<'_>) -> Result<Attached, StepFailure> {
+/// Puts everything in place for the container. In a build without a cache, caches start empty too (as recorded of
+/// BuildKit), but only once: the steps of one build share them.
+pub(crate) fn attach(
+    session: &Session<'_>,
+    run: &Run,
+    making: &Making<'_>,
+    without_cache: bool,
+) -> Result<Attached, StepFailure> {
     let mut attached = Attached::default();
     for (number, mount) in run.mounts.iter().enumerate() {
         match &mount.kind {
             MountKind::Bind { .. } => bind(session, mount, making, number, &mut attached)?,
-            MountKind::Cache { .. } => cache(session, mount, &mut attached)?,
+            MountKind::Cache { .. } => cache(session, mount, without_cache, &mut attached)?,
             MountKind::Tmpfs { size } => {
                 attached.push(mount, MountSource::Tmpfs { size: *size, mode: 0o755 }, false);
             }
@@ -112,13 +118,24 @@ fn below(fs: &std::path::Path) -> PathBuf {
     fs.join(BOUND.trim_start_matches('/'))
 }
 
-fn cache(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {
+fn cache(
+    session: &Session<'_>,
+    mount: &Mount,
+    without_cache: bool,
+    attached: &mut Attached,
+) -> Result<(), StepFailure> {
     let MountKind::Cache { id, sharing, source, readonly, owner, from } = &mount.kind else { return Ok(()) };
     let start = from.as_ref().map(|(from, source)| files(from, source));
     let content = start.as_ref().map(|files| copy::content(session, files)).transpose()?;
     let identity = CacheIdentity { id, owner: *owner, content: content.as_deref() };
     let failed = |cause: std::io::Error| StepFailure::io(&format!("open the cache {id:?}"), &cause);
-    let taken = cache_mount::take(&session.cache_mounts(), &identity, *sharing).map_err(failed)?;
+    let folder = session.cache_mounts();
+    let taken = if without_cache && session.first_use(&identity) {
+        cache_mount::take_empty(&folder, &identity)
+    } else {
+        cache_mount::take(&folder, &identity, *sharing)
+    };
+    let taken = taken.map_err(failed)?;
     if let Some(files) = start
         && taken.fresh
     {

@@ -31,7 +31,7 @@ pub(crate) fn perform(
     let key = key(session, Some(parent), StepKeyKind::Run(run_key(session, run)?));
     find_or_make(session, step, parent, key, |making, log| {
         let started = Timestamp::now();
-        make(session, run, making, log)?;
+        make(session, run, making, log, !session.may_use_cache(step))?;
         making.normalize(session)?;
         Ok(OwnTimes::IgnoreSince(started))
     })
@@ -74,8 +74,9 @@ fn make(
     run: &Run,
     making: &Making<'_>,
     log: &mut StepLog<'_>,
+    without_cache: bool,
 ) -> Result<(), StepFailure> {
-    let attached = mounts::attach(session, run, making)?;
+    let attached = mounts::attach(session, run, making, without_cache)?;
     let spec = spec(session, run, making, attached.mounts, attached.env)?;
     let exit = run_to_end(session, &spec, log).map_err(|failure| describe(failure, run))?;
     if exit.success() {
@@ -131,8 +132,8 @@ fn spec(
 /// The parent's layers, and the folder that takes the changes.
 fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFailure> {
     let mut lowers: Vec<PathBuf> = Vec::with_capacity(making.parent.layers().len());
-    for layer in making.parent.layers().iter().rev() {
-        lowers.push(session.layer(*layer)?.fs_path());
+    for layer in making.parent.stack() {
+        lowers.push(session.layer(layer)?.fs_path());
     }
     if lowers.is_empty() {
         lowers.push(making.folder("empty")?);
