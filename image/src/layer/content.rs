@@ -226,3 +226,18 @@ fn size(entry: &Entry) -> u64 {
         _ => 0,
     }
 }
+
+/// The content's hash of one file, as a pass over a layer computes it.
+#[cfg(test)]
+pub(super) fn tests_hash(root: BorrowedFd<'_>, path: &[u8]) -> blake3::Hash {
+    let entries = walk::walk(root, super::Flavour::User).expect("the directory can be read");
+    let only: Vec<Entry> = entries.into_iter().filter(|entry| entry.path == path).collect();
+    let wanted = Wanted { tar: false, hashes: true };
+    let slices = pieces(&only)
+        .iter()
+        .map(|piece| read(root, &only, piece, wanted).expect("it can be read"))
+        .flat_map(|read| read.contents)
+        .filter_map(|content| content.subtree)
+        .collect::<Vec<_>>();
+    join(&slices)
+}

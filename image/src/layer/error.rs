@@ -5,6 +5,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::tar_reader::TarError;
+
 /// A failure while reading, writing or changing a layer. Paths are relative to the layer's root.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
@@ -21,25 +23,6 @@ pub enum LayerError {
     /// The layer's tar could not be handed on.
     #[error("cannot write the layer's tar: {0}")]
     Write(#[source] io::Error),
-    /// The tar of a layer cannot be read.
-    #[error(transparent)]
-    Archive(#[from] super::tar_reader::TarError),
-    /// An entry of a layer's tar that cannot be confined to the layer.
-    #[error("the archive's entry {path} {reason}", path = ShownPath(.path))]
-    Unsafe {
-        /// The entry.
-        path: Vec<u8>,
-        /// What is wrong with it, as it completes the sentence.
-        reason: &'static str,
-    },
-    /// The content of an entry could not be brought into its file.
-    #[error("cannot unpack {path}: {source}", path = ShownPath(.path))]
-    Content {
-        /// The entry.
-        path: Vec<u8>,
-        /// Reading the archive or writing the file failed.
-        source: io::Error,
-    },
     /// A file became shorter while it was read.
     #[error("{path} changed while it was read", path = ShownPath(.path))]
     Changed {
@@ -60,6 +43,17 @@ pub enum LayerError {
         /// What was looked up.
         path: Vec<u8>,
     },
+    /// An archive that is damaged or cannot be read.
+    #[error(transparent)]
+    Archive(#[from] TarError),
+    /// An archive's entry that would lead out of the layer, or that makes no sense.
+    #[error("the archive's entry {path} {problem}", path = ShownPath(.path))]
+    Entry {
+        /// As it is in the archive.
+        path: Vec<u8>,
+        /// What is wrong with it, as it completes "the entry …".
+        problem: String,
+    },
     /// A path leads through something that is no directory.
     #[error("{path} is not a directory", path = ShownPath(.path))]
     NotADirectory {
@@ -72,6 +66,10 @@ impl LayerError {
     /// For `map_err`: the operation and the path around an error number.
     pub(crate) fn io<'a>(action: &'static str, path: &'a [u8]) -> impl FnOnce(Errno) -> Self + use<'a> {
         move |source| Self::Io { action, path: path.to_vec(), source }
+    }
+
+    pub(super) fn entry(path: &[u8], problem: impl Into<String>) -> Self {
+        Self::Entry { path: path.to_vec(), problem: problem.into() }
     }
 
     /// The same for a name in a directory.

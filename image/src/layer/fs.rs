@@ -25,7 +25,7 @@ pub(crate) const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// The names in a directory, unsorted, without `.` and `..`.
+/// The names in a directory from where its descriptor stands, unsorted, without `.` and `..`.
 pub(crate) fn names(dir: BorrowedFd<'_>) -> Result<Vec<(Box<CStr>, FileType)>, Errno> {
     let mut buffer: Vec<MaybeUninit<u8>> = Vec::new();
     buffer.resize_with(16 * 1024, MaybeUninit::uninit);
@@ -44,6 +44,26 @@ pub(crate) fn names(dir: BorrowedFd<'_>) -> Result<Vec<(Box<CStr>, FileType)>, E
 /// `statx` of a name in a directory, not following a symlink.
 pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
     fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, STATX)
+}
+
+/// The same for a name that is not a C string yet.
+pub(crate) fn stat_at_bytes(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Statx, Errno> {
+    fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, STATX)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_at(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(count) => {
+                bytes = &bytes[count..];
+                offset += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// `statx` of an open file.

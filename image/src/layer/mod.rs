@@ -23,11 +23,13 @@ mod flavour;
 mod fs;
 mod identity;
 mod normalize;
+mod remove;
 mod seal;
 mod tar;
 mod tar_reader;
 mod tar_sparse;
 mod unpack;
+mod unpack_parents;
 pub mod view;
 mod walk;
 
@@ -38,8 +40,12 @@ pub use flavour::Flavour;
 pub(crate) use fs::names;
 pub use identity::OwnTimes;
 pub use normalize::normalize;
+pub(crate) use remove::remove_tree;
 pub use seal::{Identified, Sealed, TarSummary, diff_id, identify, identity, seal, write_tar};
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
-pub use unpack::unpack;
+pub use unpack::{Unpacked, unpack, unpack_over};
 pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};
 pub use walk::entries;
+
+#[cfg(test)]
+mod tests;

@@ -13,22 +13,24 @@ pub(crate) const BLOCK: usize = 512;
 /// What a tar ends with: two empty blocks.
 pub(crate) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-const WHITEOUT_PREFIX: &[u8] = b".wh.";
-const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
+/// Before the name of a removed path.
+pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";
+/// The entry that makes its directory opaque.
+pub(crate) const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
 
-const NAME: std::ops::Range<usize> = 0..100;
-const MODE: std::ops::Range<usize> = 100..108;
-const UID: std::ops::Range<usize> = 108..116;
-const GID: std::ops::Range<usize> = 116..124;
-const SIZE: std::ops::Range<usize> = 124..136;
-const MTIME: std::ops::Range<usize> = 136..148;
-const CHECKSUM: std::ops::Range<usize> = 148..156;
-const TYPE: usize = 156;
-const LINK: std::ops::Range<usize> = 157..257;
-const MAGIC: std::ops::Range<usize> = 257..265;
-const MAJOR: std::ops::Range<usize> = 329..337;
-const MINOR: std::ops::Range<usize> = 337..345;
-const PREFIX: std::ops::Range<usize> = 345..500;
+pub(super) const NAME: std::ops::Range<usize> = 0..100;
+pub(super) const MODE: std::ops::Range<usize> = 100..108;
+pub(super) const UID: std::ops::Range<usize> = 108..116;
+pub(super) const GID: std::ops::Range<usize> = 116..124;
+pub(super) const SIZE: std::ops::Range<usize> = 124..136;
+pub(super) const MTIME: std::ops::Range<usize> = 136..148;
+pub(super) const CHECKSUM: std::ops::Range<usize> = 148..156;
+pub(super) const TYPE: usize = 156;
+pub(super) const LINK: std::ops::Range<usize> = 157..257;
+pub(super) const MAGIC: std::ops::Range<usize> = 257..265;
+pub(super) const MAJOR: std::ops::Range<usize> = 329..337;
+pub(super) const MINOR: std::ops::Range<usize> = 337..345;
+pub(super) const PREFIX: std::ops::Range<usize> = 345..500;
 
 /// Appends everything of an entry but its content: PAX header if needed, header, and for an opaque directory the
 /// entry that says so.

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::str;
 
 use super::entry::CAPABILITY;
-use super::tar::{BLOCK, padding};
+use super::tar::{self, BLOCK, padding};
 use super::tar_sparse::{self, Extent, MAX_EXTENTS};
 use crate::time::Timestamp;
 
@@ -106,19 +107,18 @@ impl<R: Read> TarReader<R> {
         let (mut long_name, mut long_link) = (None, None);
         for _ in 0..MAX_EXTENSIONS {
             let Some(block) = self.read_header()? else { return Ok(None) };
-            let header = tar::Header::from_byte_slice(&block);
-            match block[156] {
-                b'x' | b'X' => pax.extend(parse_records(&self.read_extension(header)?)?),
+            match block[tar::TYPE] {
+                b'x' | b'X' => pax.extend(parse_records(&self.read_extension(&block)?)?),
                 b'g' => {
-                    let records = parse_records(&self.read_extension(header)?)?;
+                    let records = parse_records(&self.read_extension(&block)?)?;
                     self.global.extend(records);
                 }
-                b'L' => long_name = Some(cut_at_nul(self.read_extension(header)?)),
-                b'K' => long_link = Some(cut_at_nul(self.read_extension(header)?)),
+                b'L' => long_name = Some(cut_at_nul(self.read_extension(&block)?)),
+                b'K' => long_link = Some(cut_at_nul(self.read_extension(&block)?)),
                 _ => {
                     let mut all = self.global.clone();
                     all.append(&mut pax);
-                    return self.entry(header, all, long_name, long_link).map(Some);
+                    return self.entry(&block, all, long_name, long_link).map(Some);
                 }
             }
         }
@@ -140,30 +140,29 @@ impl<R: Read> TarReader<R> {
 
     fn entry(
         &mut self,
-        header: &tar::Header,
+        block: &[u8; BLOCK],
         mut pax: BTreeMap<String, Vec<u8>>,
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
     ) -> Result<TarEntry, TarError> {
-        let block = header.as_bytes();
-        let name = pax.remove("path").or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
+        let name = pax.remove("path").or(long_name).unwrap_or_else(|| path_field(block));
         let link = pax.remove("linkpath").or(long_link);
-        let link = link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
+        let link = link.unwrap_or_else(|| text_field(&block[tar::LINK]));
         let stored = match pax.remove("size") {
             Some(text) => number(&text)?,
-            None => field(header.entry_size(), "size")?,
+            None => unsigned(block, tar::SIZE, "size")?,
         };
-        let id = |pax: Option<Vec<u8>>, value: io::Result<u64>, what| match pax {
+        let id = |pax: Option<Vec<u8>>, range, what| match pax {
             Some(text) => number(&text),
-            None => field(value, what),
+            None => unsigned(block, range, what),
         };
-        let uid = id(pax.remove("uid"), header.uid(), "uid")?;
-        let gid = id(pax.remove("gid"), header.gid(), "gid")?;
+        let uid = id(pax.remove("uid"), tar::UID, "uid")?;
+        let gid = id(pax.remove("gid"), tar::GID, "gid")?;
         let mtime = match pax.remove("mtime") {
             Some(text) => time(&text)?,
-            None => mtime(header)?,
+            None => Timestamp::new(numeric(&block[tar::MTIME], "mtime")?, 0),
         };
-        let kind = kind(block[156], header, name.ends_with(b"/"), link)?;
+        let kind = kind(block, name.ends_with(b"/"), link)?;
         let has_content = matches!(kind, TarKind::File);
         // Only files have content; some writers give links the size of their target all the same.
         self.left = if has_content { stored } else { 0 };
@@ -171,7 +170,7 @@ impl<R: Read> TarReader<R> {
         let mut entry = TarEntry {
             path: name,
             kind,
-            mode: field(header.mode(), "mode")? & 0o7777,
+            mode: u32::try_from(unsigned(block, tar::MODE, "mode")? & 0o7777).expect("twelve bits"),
             uid: u32::try_from(uid).map_err(|_| out_of_range("uid"))?,
             gid: u32::try_from(gid).map_err(|_| out_of_range("gid"))?,
             mtime,
@@ -180,7 +179,7 @@ impl<R: Read> TarReader<R> {
             sparse: None,
         };
         if has_content {
-            self.expand_sparse(header, &pax, &mut entry)?;
+            self.expand_sparse(block, &pax, &mut entry)?;
         }
         Ok(entry)
     }
@@ -188,12 +187,12 @@ impl<R: Read> TarReader<R> {
     /// The three ways in which GNU tar writes holes.
     fn expand_sparse(
         &mut self,
-        header: &tar::Header,
+        block: &[u8; BLOCK],
         pax: &BTreeMap<String, Vec<u8>>,
         entry: &mut TarEntry,
     ) -> Result<(), TarError> {
-        if header.as_bytes()[156] == b'S' {
-            let (mut extents, size, mut extended) = tar_sparse::old_gnu(header)?;
+        if block[tar::TYPE] == b'S' {
+            let (mut extents, size, mut extended) = tar_sparse::old_gnu(block)?;
             while extended {
                 let block = self.read_block()?.ok_or(TarError::Truncated("a sparse header"))?;
                 extended = tar_sparse::old_gnu_more(&block, &mut extents)?;
@@ -211,6 +210,10 @@ impl<R: Read> TarReader<R> {
             entry.size =
                 size.ok_or_else(|| TarError::Malformed("a sparse file without its size".to_owned()))?;
             entry.sparse = Some(tar_sparse::map(map.split(|byte| *byte == b','))?);
+        }
+        // In the header itself is a name for readers that know nothing of holes.
+        if let Some(name) = pax.get("GNU.sparse.name") {
+            entry.path.clone_from(name);
         }
         match &entry.sparse {
             Some(extents) => tar_sparse::check(extents, self.left, entry.size),
@@ -245,8 +248,8 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    fn read_extension(&mut self, header: &tar::Header) -> Result<Vec<u8>, TarError> {
-        let size = field(header.entry_size(), "size")?;
+    fn read_extension(&mut self, block: &[u8; BLOCK]) -> Result<Vec<u8>, TarError> {
+        let size = unsigned(block, tar::SIZE, "size")?;
         if size > MAX_EXTENSION {
             return Err(TarError::Malformed(format!("an extension header of {size} bytes")));
         }
@@ -263,12 +266,12 @@ impl<R: Read> TarReader<R> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let sum: u32 = block
+        let sum: u64 = block
             .iter()
             .enumerate()
-            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+            .map(|(at, byte)| if tar::CHECKSUM.contains(&at) { 32 } else { u64::from(*byte) })
             .sum();
-        let stated = field(tar::Header::from_byte_slice(&block).cksum(), "checksum")?;
+        let stated = unsigned(&block, tar::CHECKSUM, "checksum")?;
         if stated != sum {
             return Err(TarError::Malformed("a header with a wrong checksum".to_owned()));
         }
@@ -317,13 +320,13 @@ impl<R: Read> Read for TarReader<R> {
     }
 }
 
-fn kind(flag: u8, header: &tar::Header, slash: bool, link: Vec<u8>) -> Result<TarKind, TarError> {
-    let device = || -> Result<(u32, u32), TarError> {
-        let major = field(header.device_major(), "device number")?;
-        let minor = field(header.device_minor(), "device number")?;
-        Ok((major.unwrap_or(0), minor.unwrap_or(0)))
+fn kind(block: &[u8; BLOCK], slash: bool, link: Vec<u8>) -> Result<TarKind, TarError> {
+    let part = |range| -> Result<u32, TarError> {
+        let value = unsigned(block, range, "device number")?;
+        u32::try_from(value).map_err(|_| out_of_range("device number"))
     };
-    Ok(match flag {
+    let device = || Ok::<_, TarError>((part(tar::MAJOR)?, part(tar::MINOR)?));
+    Ok(match block[tar::TYPE] {
         // Archives from before 1988 mark a directory by its name alone.
         0 | b'0' | b'7' if slash => TarKind::Dir,
         0 | b'0' | b'7' | b'S' => TarKind::File,
@@ -408,13 +411,39 @@ fn time(text: &[u8]) -> Result<Timestamp, TarError> {
     })
 }
 
-fn mtime(header: &tar::Header) -> Result<Timestamp, TarError> {
-    let secs = field(header.mtime(), "mtime")?;
-    Ok(Timestamp::new(i64::try_from(secs).map_err(|_| out_of_range("mtime"))?, 0))
+/// A number in a header: octal digits among blanks and NULs, none of them meaning 0, or, with the highest bit set, GNU's
+/// big-endian two's complement.
+pub(super) fn numeric(field: &[u8], what: &str) -> Result<i64, TarError> {
+    let bad = || TarError::Malformed(format!("a header whose {what} does not parse"));
+    if field[0] & 0x80 != 0 {
+        let first = i128::from(field[0] & 0x7f) - if field[0] & 0x40 != 0 { 0x80 } else { 0 };
+        let value = field[1..].iter().fold(first, |value, byte| value << 8 | i128::from(*byte));
+        return i64::try_from(value).map_err(|_| out_of_range(what));
+    }
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    let digits = str::from_utf8(&field[..end]).map_err(|_| bad())?.trim();
+    if digits.is_empty() {
+        return Ok(0);
+    }
+    i64::from_str_radix(digits, 8).map_err(|_| bad())
 }
 
-pub(super) fn field<T>(value: io::Result<T>, what: &str) -> Result<T, TarError> {
-    value.map_err(|error| TarError::Malformed(format!("a header whose {what} does not parse: {error}")))
+fn unsigned(block: &[u8; BLOCK], range: Range<usize>, what: &str) -> Result<u64, TarError> {
+    u64::try_from(numeric(&block[range], what)?).map_err(|_| out_of_range(what))
+}
+
+fn text_field(field: &[u8]) -> Vec<u8> {
+    field.iter().copied().take_while(|byte| *byte != 0).collect()
+}
+
+/// The name, with USTAR's prefix. GNU's own format has something else in that place.
+fn path_field(block: &[u8; BLOCK]) -> Vec<u8> {
+    let name = text_field(&block[tar::NAME]);
+    let prefix = text_field(&block[tar::PREFIX]);
+    if prefix.is_empty() || block[tar::MAGIC] != *b"ustar\x0000" {
+        return name;
+    }
+    [&prefix[..], b"/", &name].concat()
 }
 
 fn out_of_range(what: &str) -> TarError {

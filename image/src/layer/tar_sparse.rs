@@ -1,7 +1,7 @@
 //! Maps of sparse files in archives of GNU tar: where the stored bytes belong.
 
 use super::tar::BLOCK;
-use super::tar_reader::{TarError, field, number};
+use super::tar_reader::{TarError, number, numeric};
 
 /// A file in more pieces than this is an attack.
 pub(super) const MAX_EXTENTS: usize = 1 << 16;
@@ -15,21 +15,20 @@ pub(super) struct Extent {
     pub(super) length: u64,
 }
 
+/// Of an extent in a header: two numbers of twelve bytes.
+const EXTENT: usize = 24;
+
 /// The map in a header of type `S`: extents, the file's size, and whether more blocks of the map follow.
-pub(super) fn old_gnu(header: &tar::Header) -> Result<(Vec<Extent>, u64, bool), TarError> {
-    let gnu =
-        header.as_gnu().ok_or_else(|| TarError::Malformed("a sparse file in a foreign format".to_owned()))?;
+pub(super) fn old_gnu(block: &[u8; BLOCK]) -> Result<(Vec<Extent>, u64, bool), TarError> {
     let mut extents = Vec::new();
-    push(&mut extents, &gnu.sparse)?;
-    Ok((extents, field(gnu.real_size(), "size")?, gnu.is_extended()))
+    push(&mut extents, &block[386..482])?;
+    Ok((extents, size(&block[483..495])?, block[482] != 0))
 }
 
 /// A further block of the map; whether yet another follows.
 pub(super) fn old_gnu_more(block: &[u8; BLOCK], extents: &mut Vec<Extent>) -> Result<bool, TarError> {
-    let mut more = tar::GnuExtSparseHeader::new();
-    more.as_mut_bytes().copy_from_slice(block);
-    push(extents, &more.sparse)?;
-    Ok(more.is_extended())
+    push(extents, &block[..504])?;
+    Ok(block[504] != 0)
 }
 
 /// Offsets and lengths in turn.
@@ -58,13 +57,18 @@ pub(super) fn check(extents: &[Extent], stored: u64, size: u64) -> Result<(), Ta
     }
 }
 
-fn push(extents: &mut Vec<Extent>, sparse: &[tar::GnuSparseHeader]) -> Result<(), TarError> {
-    for header in sparse.iter().filter(|header| !header.is_empty()) {
+fn push(extents: &mut Vec<Extent>, map: &[u8]) -> Result<(), TarError> {
+    for extent in map.chunks_exact(EXTENT).filter(|extent| extent[0] != 0) {
         if extents.len() >= MAX_EXTENTS {
             return Err(TarError::Malformed("a sparse map that is too long".to_owned()));
         }
-        let (offset, length) = (field(header.offset(), "map")?, field(header.length(), "map")?);
-        extents.push(Extent { offset, length });
+        let (offset, length) = extent.split_at(EXTENT / 2);
+        extents.push(Extent { offset: size(offset)?, length: size(length)? });
     }
     Ok(())
+}
+
+fn size(field: &[u8]) -> Result<u64, TarError> {
+    let value = numeric(field, "sparse map")?;
+    u64::try_from(value).map_err(|_| TarError::Malformed("a sparse map with a negative number".to_owned()))
 }

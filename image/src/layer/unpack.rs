@@ -1,226 +1,319 @@
-//! A layer's tar from outside, made a directory in overlay form (OCI image specification, layer.md).
+//! A layer's tar, from wherever it came, as a directory in overlay form.
 //!
-//! The archive is a stranger's. Every path is opened below the layer's root without following a link (`openat2`
-//! with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), so nothing that an archive made earlier can lead a later entry
-//! elsewhere. What cannot be confined is an error that names the entry.
+//! Nothing in the archive is trusted. Every name is opened relative to a directory of the layer that was reached
+//! without any symlink, so neither `..` nor a link that the archive itself planted leads out. What comes twice: the
+//! last one stays, as with every tar.
 
-use std::ffi::CString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
-use rustix::fs::{self as sys, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::error::LayerError;
+use super::entry::{CAPABILITY, is_whiteout};
+use super::error::{LayerError, ShownPath};
 use super::flavour::Flavour;
 use super::fs as at;
-use super::tar_reader::{TarEntry, TarKind, TarReader};
+use super::remove::remove_tree;
+use super::tar::{OPAQUE_NAME, WHITEOUT_PREFIX};
+use super::tar_reader::{TarEntry, TarError, TarKind, TarReader};
+use super::unpack_parents::Parents;
+use super::view::View;
 use crate::time::Timestamp;
 
-const WHITEOUT_PREFIX: &[u8] = b".wh.";
-const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
-/// Other names that aufs kept for itself.
-const META_PREFIX: &[u8] = b".wh..wh.";
+/// What was taken out of an archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Entries, whiteouts included.
+    pub entries: u64,
+    /// Bytes of content that were written.
+    pub bytes: u64,
+    /// Devices that were left out, because a user namespace cannot make them.
+    pub skipped_devices: u64,
+}
 
-/// Copies go through a buffer of this size.
-const BUFFER: usize = 256 * 1024;
-
-/// Unpacks a tar that is not compressed into `into`, an empty directory. The stream is read up to the archive's
-/// end and no further.
+/// Unpacks a plain tar into an empty directory, reading the stream to its very end.
+///
+/// Parents that the archive leaves out become 0755 root:root, and hard links reach only what is in the same archive;
+/// see [`unpack_over`].
 ///
 /// # Errors
-/// When the archive is damaged or wants out of the directory, or a system call fails; `into` is then of no use.
-pub fn unpack(tar: impl Read, into: BorrowedFd<'_>, flavour: Flavour) -> Result<(), LayerError> {
-    let mut reader = TarReader::new(tar);
-    let mut unpacker =
-        Unpacker { root: into, flavour, parent: None, dir_times: Vec::new(), buffer: vec![0; BUFFER] };
-    while let Some(entry) = reader.next_entry()? {
-        unpacker.entry(&entry, &mut reader)?;
-    }
-    unpacker.finish()
+/// When the archive is damaged or hostile, or something cannot be written. The directory is then to be thrown away.
+pub fn unpack(tar: impl Read, into: BorrowedFd<'_>, flavour: Flavour) -> Result<Unpacked, LayerError> {
+    Unpacker::new(into, flavour, None).all(tar)
+}
+
+/// As [`unpack`], for a layer that lies on others: parents that the archive leaves out look as they do below, an entry
+/// behind a symlink of a lower layer goes where the link leads, and a hard link may name a file of a lower layer,
+/// which is then copied into this one.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_over(
+    tar: impl Read,
+    into: BorrowedFd<'_>,
+    flavour: Flavour,
+    lower: &View,
+) -> Result<Unpacked, LayerError> {
+    Unpacker::new(into, flavour, Some(lower)).all(tar)
+}
+
+/// What is set when nothing is put into a directory any more: its times would change again, and its mode may
+/// forbid it, or hand its group down.
+#[derive(Debug, Clone)]
+pub(super) struct Attributes {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Timestamp,
+    pub(super) capability: Option<Vec<u8>>,
 }
 
 struct Unpacker<'a> {
-    root: BorrowedFd<'a>,
+    parents: Parents<'a>,
+    directories: BTreeMap<Vec<u8>, Attributes>,
     flavour: Flavour,
-    /// The directory of the entry before: the next one is usually in the same.
-    parent: Option<(Vec<u8>, OwnedFd)>,
-    /// Set at the end, since making the entries changes them.
-    dir_times: Vec<(Vec<u8>, Timestamp)>,
+    own: (u32, u32),
+    done: Unpacked,
     buffer: Vec<u8>,
 }
 
-impl Unpacker<'_> {
-    fn entry(&mut self, entry: &TarEntry, content: &mut impl Read) -> Result<(), LayerError> {
+impl<'a> Unpacker<'a> {
+    fn new(root: BorrowedFd<'a>, flavour: Flavour, lower: Option<&'a View>) -> Self {
+        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Self {
+            parents: Parents::new(root, flavour, lower),
+            directories: BTreeMap::new(),
+            flavour,
+            own,
+            done: Unpacked::default(),
+            buffer: vec![0; 128 * 1024],
+        }
+    }
+
+    fn all(mut self, tar: impl Read) -> Result<Unpacked, LayerError> {
+        let mut reader = TarReader::new(BufReader::with_capacity(128 * 1024, tar));
+        while let Some(entry) = reader.next_entry()? {
+            self.entry(&entry, &mut reader)?;
+        }
+        reader.drain()?;
+        self.finish_directories()?;
+        Ok(self.done)
+    }
+
+    fn entry(&mut self, entry: &TarEntry, content: &mut TarReader<impl Read>) -> Result<(), LayerError> {
         let path = clean(&entry.path)?;
-        let (dir, name) = at::split(&path);
-        if name.is_empty() {
+        // The root directory belongs to no layer.
+        if path.is_empty() {
             return Ok(());
         }
-        if name.starts_with(WHITEOUT_PREFIX) {
-            return self.whiteout(dir, name, &path);
+        self.done.entries += 1;
+        let (dir, name) = at::split(&path);
+        let (dir, parent) = self.parents.open(dir, &entry.path, &mut self.directories)?;
+        let path = at::join(&dir, name)?;
+        let spot = Spot { parent: parent.as_fd(), name, path: &path };
+        if name == OPAQUE_NAME {
+            return self.set_opaque(parent.as_fd(), &dir);
         }
-        let parent = self.take_parent(dir)?;
-        let made = self.make(parent.as_fd(), name, &path, entry, content);
-        self.parent = Some((dir.to_vec(), parent));
-        made
-    }
-
-    fn make(
-        &mut self,
-        parent: BorrowedFd<'_>,
-        name: &[u8],
-        path: &[u8],
-        entry: &TarEntry,
-        content: &mut impl Read,
-    ) -> Result<(), LayerError> {
-        let name = CString::new(name).map_err(|_| unsafe_entry(path, "has a NUL byte in its name"))?;
-        let name = name.as_c_str();
-        let failed = |action| LayerError::io(action, path);
+        if let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) {
+            return self.whiteout(hidden, &dir, parent.as_fd(), &entry.path);
+        }
         match &entry.kind {
-            TarKind::Dir => self.directory(parent, name, path, entry),
-            TarKind::File => {
-                self.clear(parent, name, path)?;
-                let flags =
-                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file =
-                    sys::openat(parent, name, flags, Mode::from_raw_mode(0o600)).map_err(failed("create"))?;
-                let file = File::from(file);
-                self.write(&file, entry, content)
-                    .map_err(|error| LayerError::Content { path: path.to_vec(), source: error })?;
-                self.attributes(file.as_fd(), path, entry)?;
-                sys::futimens(&file, &times(entry.mtime)).map_err(failed("set the times of"))
-            }
+            TarKind::File => self.file(&spot, entry, content),
+            TarKind::Dir => self.directory(&spot, entry),
             TarKind::Symlink(target) => {
-                self.clear(parent, name, path)?;
-                sys::symlinkat(target.as_slice(), parent, name).map_err(failed("create"))?;
-                self.finish_node(parent, name, path, entry, None)
+                self.replacing(&spot, "make the link", |spot| {
+                    fs::symlinkat(&target[..], spot.parent, spot.name)
+                })?;
+                self.finish_special(&spot, entry, None)
             }
-            TarKind::Hardlink(target) => self.hard_link(parent, name, path, target),
-            TarKind::Char(0, 0) => Err(unsafe_entry(path, "is a device that means a removed file")),
+            TarKind::Hardlink(target) => self.hard_link(&spot, target, &entry.path),
+            TarKind::Fifo => {
+                self.replacing(&spot, "make the pipe", |spot| spot.make(FileType::Fifo, 0))?;
+                self.finish_special(&spot, entry, Some(entry.mode))
+            }
+            TarKind::Char(0, 0) => self.whiteout(name, &dir, parent.as_fd(), &entry.path),
+            TarKind::Char(..) | TarKind::Block(..) if self.flavour == Flavour::User => {
+                self.done.skipped_devices += 1;
+                Ok(())
+            }
             TarKind::Char(major, minor) => {
-                self.device(parent, name, path, entry, FileType::CharacterDevice, (*major, *minor))
+                self.device(&spot, entry, FileType::CharacterDevice, *major, *minor)
             }
-            TarKind::Block(major, minor) => {
-                self.device(parent, name, path, entry, FileType::BlockDevice, (*major, *minor))
-            }
-            TarKind::Fifo => self.device(parent, name, path, entry, FileType::Fifo, (0, 0)),
+            TarKind::Block(major, minor) => self.device(&spot, entry, FileType::BlockDevice, *major, *minor),
         }
     }
 
-    fn directory(
+    fn file(
         &mut self,
-        parent: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
-        path: &[u8],
+        spot: &Spot<'_>,
         entry: &TarEntry,
+        content: &mut TarReader<impl Read>,
     ) -> Result<(), LayerError> {
-        let failed = |action| LayerError::io(action, path);
-        let there = match at::stat_at(parent, name) {
-            Ok(stat) => Some(stat),
-            Err(Errno::NOENT) => None,
-            Err(error) => return Err(failed("stat")(error)),
-        };
-        let is_dir = there.as_ref().is_some_and(|stat| super::entry::file_type(stat) == FileType::Directory);
-        let hides = there.as_ref().is_some_and(super::entry::is_whiteout);
-        if !is_dir {
-            self.clear(parent, name, path)?;
-            sys::mkdirat(parent, name, Mode::from_raw_mode(0o700)).map_err(failed("create"))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = self.replacing(spot, "create", |spot| {
+            fs::openat(spot.parent, spot.name, flags, Mode::RUSR | Mode::WUSR)
+        })?;
+        match &entry.sparse {
+            None => self.copy(content, &file, 0, entry.size, spot.path)?,
+            Some(extents) => {
+                for extent in extents {
+                    self.copy(content, &file, extent.offset, extent.length, spot.path)?;
+                }
+                fs::ftruncate(&file, entry.size).map_err(LayerError::io("write", spot.path))?;
+            }
         }
-        let dir = sys::openat(parent, name, at::DIR, Mode::empty()).map_err(failed("open"))?;
-        self.attributes(dir.as_fd(), path, entry)?;
-        if hides {
-            self.make_opaque(dir.as_fd(), path)?;
+        self.finish(file.as_fd(), &attributes(entry), spot.path)?;
+        // Attributes that programs of the image may look at; overlayfs's own are not for an archive to set.
+        for (name, value) in entry.xattrs.iter().filter(|(name, _)| is_plain_attribute(name)) {
+            match fs::fsetxattr(&file, name.as_str(), value, XattrFlags::empty()) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(LayerError::io("set an attribute of", spot.path)(error)),
+            }
         }
-        self.dir_times.push((path.to_vec(), entry.mtime));
+        set_times(file.as_fd(), entry.mtime).map_err(LayerError::io("set the times of", spot.path))?;
         Ok(())
     }
 
-    fn hard_link(
+    fn copy(
         &mut self,
-        parent: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
+        content: &mut TarReader<impl Read>,
+        file: &OwnedFd,
+        mut offset: u64,
+        mut length: u64,
         path: &[u8],
-        target: &[u8],
     ) -> Result<(), LayerError> {
+        while length > 0 {
+            let wanted = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
+            let count = match content.read(&mut self.buffer[..wanted]) {
+                Ok(count) if count > 0 => count,
+                Ok(_) => return Err(TarError::Truncated("a file").into()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Err(TarError::Truncated("a file").into());
+                }
+                Err(error) => return Err(TarError::Read(error).into()),
+            };
+            at::write_at(file.as_fd(), &self.buffer[..count], offset)
+                .map_err(LayerError::io("write", path))?;
+            offset += count as u64;
+            length -= count as u64;
+            self.done.bytes += count as u64;
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, spot: &Spot<'_>, entry: &TarEntry) -> Result<(), LayerError> {
+        self.parents.make(spot.parent, spot.name, spot.path)?;
+        self.directories.insert(spot.path.to_vec(), attributes(entry));
+        Ok(())
+    }
+
+    fn hard_link(&mut self, spot: &Spot<'_>, target: &[u8], shown: &[u8]) -> Result<(), LayerError> {
         let target = clean(target)?;
-        if target == path {
+        if target == spot.path {
             return Ok(());
         }
-        let (dir, base) = at::split(&target);
-        let missing = || unsafe_entry(path, "is a hard link to a file that the layer does not have");
-        let dir = match at::open_below(self.root, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC) {
-            Ok(dir) => dir,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
-            Err(Errno::LOOP | Errno::XDEV) => {
-                return Err(unsafe_entry(path, "is a hard link through a link"));
+        let (dir, name) = at::split(&target);
+        let missing = || {
+            LayerError::entry(shown, format!("is a hard link to {}, which is not there", ShownPath(&target)))
+        };
+        let from = match self.parents.open_existing(dir) {
+            Ok(from) if at::stat_at_bytes(from.as_fd(), name).is_ok_and(|stat| !is_whiteout(&stat)) => {
+                Rc::new(from)
+            }
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                self.parents.copy_up(&target, &mut self.directories)?.ok_or_else(missing)?
             }
             Err(error) => return Err(LayerError::io("open", &target)(error)),
         };
-        match sys::statat(&dir, base, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                return Err(unsafe_entry(path, "is a hard link to a directory"));
-            }
-            Ok(_) => {}
-            Err(Errno::NOENT) => return Err(missing()),
-            Err(error) => return Err(LayerError::io("stat", &target)(error)),
-        }
-        self.clear(parent, name, path)?;
-        sys::linkat(&dir, base, parent, name, AtFlags::empty()).map_err(LayerError::io("link", path))
+        self.replacing(spot, "link", |spot| {
+            fs::linkat(&*from, name, spot.parent, spot.name, AtFlags::empty())
+        })
     }
 
     fn device(
         &mut self,
-        parent: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
-        path: &[u8],
+        spot: &Spot<'_>,
         entry: &TarEntry,
         kind: FileType,
-        (major, minor): (u32, u32),
+        major: u32,
+        minor: u32,
     ) -> Result<(), LayerError> {
-        self.clear(parent, name, path)?;
-        match sys::mknodat(parent, name, kind, Mode::from_raw_mode(0o600), sys::makedev(major, minor)) {
-            Ok(()) => {}
-            // No user namespace may make devices, and no container in one can use them. The blob keeps the entry.
-            Err(Errno::PERM) if self.flavour == Flavour::User => return Ok(()),
-            Err(error) => return Err(LayerError::io("create", path)(error)),
-        }
-        self.finish_node(parent, name, path, entry, Some(entry.mode))
+        let device = fs::makedev(major, minor);
+        self.replacing(spot, "make the device", |spot| spot.make(kind, device))?;
+        self.finish_special(spot, entry, Some(entry.mode))
     }
 
-    /// Owner, mode and times of what cannot be opened.
-    fn finish_node(
-        &self,
+    fn whiteout(
+        &mut self,
+        hidden: &[u8],
+        dir: &[u8],
         parent: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
-        path: &[u8],
-        entry: &TarEntry,
-        mode: Option<u32>,
+        shown: &[u8],
     ) -> Result<(), LayerError> {
-        let (uid, gid) = owner(entry);
-        let chown = sys::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
-        self.unless_unmapped(chown).map_err(LayerError::io("set the owner of", path))?;
-        if let Some(mode) = mode {
-            sys::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())
-                .map_err(LayerError::io("set the mode of", path))?;
+        // Other names that begin so are aufs's own bookkeeping.
+        if hidden.starts_with(WHITEOUT_PREFIX) {
+            return Ok(());
         }
-        sys::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(LayerError::io("set the times of", path))
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(LayerError::entry(shown, "is a whiteout of no file"));
+        }
+        let path = at::join(dir, hidden)?;
+        let spot = Spot { parent, name: hidden, path: &path };
+        match spot.make(FileType::CharacterDevice, 0) {
+            Ok(()) => Ok(()),
+            // What the same layer brings stays, and hides what is below: a directory does so by being opaque.
+            Err(Errno::EXIST) => match fs::openat(parent, hidden, at::DIR, Mode::empty()) {
+                Ok(dir) => Ok(self.set_opaque(dir.as_fd(), &path)?),
+                Err(_) => Ok(()),
+            },
+            Err(error) => Err(LayerError::io("make a whiteout for", &path)(error)),
+        }
     }
 
-    /// Owner, then mode and attributes: a change of the owner takes setuid bits and capabilities away.
-    fn attributes(&self, fd: BorrowedFd<'_>, path: &[u8], entry: &TarEntry) -> Result<(), LayerError> {
-        let (uid, gid) = owner(entry);
-        self.unless_unmapped(sys::fchown(fd, Some(uid), Some(gid)))
-            .map_err(LayerError::io("set the owner of", path))?;
-        sys::fchmod(fd, Mode::from_raw_mode(entry.mode)).map_err(LayerError::io("set the mode of", path))?;
-        for (name, value) in entry.xattrs.iter().filter(|(name, _)| !is_overlays(name)) {
-            match sys::fsetxattr(fd, name.as_str(), value, XattrFlags::empty()) {
-                // The file system or the namespace does not have such attributes; the blob keeps them.
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL) => {}
-                Err(error) => return Err(LayerError::io("set the attributes of", path)(error)),
+    fn set_opaque(&self, dir: BorrowedFd<'_>, path: &[u8]) -> Result<(), LayerError> {
+        fs::fsetxattr(dir, self.flavour.opaque(), b"y", XattrFlags::empty())
+            .map_err(LayerError::io("make opaque", path))
+    }
+
+    /// Makes something, in the place of whatever has its name.
+    fn replacing<T>(
+        &mut self,
+        spot: &Spot<'_>,
+        action: &'static str,
+        make: impl Fn(&Spot<'_>) -> Result<T, Errno>,
+    ) -> Result<T, LayerError> {
+        match make(spot) {
+            Err(Errno::EXIST) => {
+                remove_tree(spot.parent, spot.name).map_err(LayerError::io("replace", spot.path))?;
+                self.forget(spot.path);
+                Ok(make(spot).map_err(LayerError::io(action, spot.path))?)
+            }
+            other => Ok(other.map_err(LayerError::io(action, spot.path))?),
+        }
+    }
+
+    fn forget(&mut self, path: &[u8]) {
+        self.parents.forget();
+        self.directories.retain(|dir, _| !is_within(dir, path));
+    }
+
+    /// Owner, mode and capabilities, in the order in which one does not undo the other.
+    fn finish(&self, file: BorrowedFd<'_>, with: &Attributes, path: &[u8]) -> Result<(), LayerError> {
+        if (with.uid, with.gid) != self.own {
+            let owner = (Some(Uid::from_raw(with.uid)), Some(Gid::from_raw(with.gid)));
+            self.unless_unmapped(fs::fchown(file, owner.0, owner.1))
+                .map_err(LayerError::io("change the owner of", path))?;
+        }
+        fs::fchmod(file, Mode::from_raw_mode(with.mode)).map_err(LayerError::io("set the mode of", path))?;
+        if let Some(value) = &with.capability {
+            match fs::fsetxattr(file, CAPABILITY, value, XattrFlags::empty()) {
+                // A namespace, or a file system, without such attributes: the blob keeps it, and nobody gains rights.
+                Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+                other => other.map_err(LayerError::io("set the capabilities of", path))?,
             }
         }
         Ok(())
@@ -234,154 +327,86 @@ impl Unpacker<'_> {
         }
     }
 
-    fn write(&mut self, file: &File, entry: &TarEntry, content: &mut impl Read) -> io::Result<()> {
-        let whole = [super::tar_sparse::Extent { offset: 0, length: entry.size }];
-        let extents = entry.sparse.as_deref().unwrap_or(&whole);
-        for extent in extents {
-            let mut at = extent.offset;
-            let mut left = extent.length;
-            while left > 0 {
-                let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-                let count = content.read(&mut self.buffer[..wanted])?;
-                if count == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                file.write_all_at(&self.buffer[..count], at)?;
-                (at, left) = (at + count as u64, left - count as u64);
-            }
+    fn finish_special(&self, spot: &Spot<'_>, entry: &TarEntry, mode: Option<u32>) -> Result<(), LayerError> {
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        if (entry.uid, entry.gid) != self.own {
+            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+            self.unless_unmapped(fs::chownat(spot.parent, spot.name, Some(uid), Some(gid), nofollow))
+                .map_err(LayerError::io("change the owner of", spot.path))?;
         }
-        if entry.sparse.is_some() {
-            file.set_len(entry.size)?;
+        if let Some(mode) = mode {
+            fs::chmodat(spot.parent, spot.name, Mode::from_raw_mode(mode), AtFlags::empty())
+                .map_err(LayerError::io("set the mode of", spot.path))?;
         }
+        fs::utimensat(spot.parent, spot.name, &times(entry.mtime), nofollow)
+            .map_err(LayerError::io("set the times of", spot.path))?;
         Ok(())
     }
 
-    fn whiteout(&mut self, dir: &[u8], name: &[u8], path: &[u8]) -> Result<(), LayerError> {
-        let parent = self.take_parent(dir)?;
-        let outcome = self.whiteout_in(parent.as_fd(), name, path);
-        self.parent = Some((dir.to_vec(), parent));
-        outcome
-    }
-
-    fn whiteout_in(&self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<(), LayerError> {
-        if name == OPAQUE_NAME {
-            return self.make_opaque(parent, path);
-        }
-        if name.starts_with(META_PREFIX) {
-            return Ok(());
-        }
-        let gone = &name[WHITEOUT_PREFIX.len()..];
-        if matches!(gone, b"" | b"." | b"..") {
-            return Err(unsafe_entry(path, "removes no file"));
-        }
-        match sys::mknodat(parent, gone, FileType::CharacterDevice, Mode::empty(), 0) {
-            Ok(()) => Ok(()),
-            // The layer has a file of its own there; that of a directory must not show what is below.
-            Err(Errno::EXIST) => match sys::openat(parent, gone, at::DIR, Mode::empty()) {
-                Ok(dir) => self.make_opaque(dir.as_fd(), path),
-                Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
-                Err(error) => Err(LayerError::io("open", path)(error)),
-            },
-            Err(error) => Err(LayerError::io("make a whiteout for", path)(error)),
-        }
-    }
-
-    fn make_opaque(&self, dir: BorrowedFd<'_>, path: &[u8]) -> Result<(), LayerError> {
-        sys::fsetxattr(dir, self.flavour.opaque(), b"y", XattrFlags::empty())
-            .map_err(LayerError::io("set the attributes of", path))
-    }
-
-    /// Removes what an earlier entry of the same name made: the last one counts.
-    fn clear(&self, parent: BorrowedFd<'_>, name: &std::ffi::CStr, path: &[u8]) -> Result<(), LayerError> {
-        match sys::unlinkat(parent, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR) => match sys::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-                Ok(()) => Ok(()),
-                Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                    Err(unsafe_entry(path, "stands where the archive has a directory with files in it"))
-                }
-                Err(error) => Err(LayerError::io("remove", path)(error)),
-            },
-            Err(error) => Err(LayerError::io("remove", path)(error)),
-        }
-    }
-
-    /// The directory of that path, made with its parents where the archive has no entry for it.
-    fn take_parent(&mut self, dir: &[u8]) -> Result<OwnedFd, LayerError> {
-        if let Some((path, fd)) = self.parent.take()
-            && path == dir
-        {
-            return Ok(fd);
-        }
-        match at::open_below(self.root, dir, at::DIR) {
-            Ok(fd) => Ok(fd),
-            Err(Errno::NOENT) => {
-                let (above, name) = at::split(dir);
-                let parent = self.take_parent(above)?;
-                sys::mkdirat(&parent, name, Mode::from_raw_mode(0o755))
-                    .map_err(LayerError::io("create", dir))?;
-                let fd = sys::openat(&parent, name, at::DIR, Mode::empty())
-                    .map_err(LayerError::io("open", dir))?;
-                sys::fchmod(&fd, Mode::from_raw_mode(0o755))
-                    .map_err(LayerError::io("set the mode of", dir))?;
-                Ok(fd)
-            }
-            Err(Errno::LOOP | Errno::XDEV | Errno::NOTDIR) => {
-                Err(unsafe_entry(dir, "is used as a directory, and is a link or a file"))
-            }
-            Err(error) => Err(LayerError::io("open", dir)(error)),
-        }
-    }
-
-    fn finish(mut self) -> Result<(), LayerError> {
-        for (path, mtime) in std::mem::take(&mut self.dir_times) {
-            let dir = match at::open_below(self.root, &path, at::DIR) {
-                Ok(dir) => dir,
-                // A later entry replaced it.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
-                Err(error) => return Err(LayerError::io("open", &path)(error)),
-            };
-            sys::futimens(&dir, &times(mtime)).map_err(LayerError::io("set the times of", &path))?;
+    fn finish_directories(&mut self) -> Result<(), LayerError> {
+        self.parents.forget();
+        // Deepest first: the mode of one above may keep us from getting there.
+        for (path, with) in self.directories.iter().rev() {
+            let dir = self.parents.open_existing(path).map_err(LayerError::io("open", path))?;
+            self.finish(dir.as_fd(), with, path)?;
+            set_times(dir.as_fd(), with.mtime).map_err(LayerError::io("set the times of", path))?;
         }
         Ok(())
     }
 }
 
-/// A path of an archive, relative to the layer's root. Names that climb are refused, not bent.
+/// Where an entry goes.
+struct Spot<'a> {
+    parent: BorrowedFd<'a>,
+    name: &'a [u8],
+    path: &'a [u8],
+}
+
+impl Spot<'_> {
+    fn make(&self, kind: FileType, device: fs::Dev) -> Result<(), Errno> {
+        fs::mknodat(self.parent, self.name, kind, Mode::empty(), device)
+    }
+}
+
+/// The path without slashes at its ends and empty components. Leading slashes are dropped, as every reader does.
 fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
-    let mut out = Vec::with_capacity(path.len());
+    let mut clean: Vec<u8> = Vec::with_capacity(path.len());
     for part in path.split(|byte| *byte == b'/') {
         match part {
-            b"" | b"." => {}
-            b".." => return Err(unsafe_entry(path, "leads out of the layer")),
-            part => {
-                if !out.is_empty() {
-                    out.push(b'/');
-                }
-                out.extend_from_slice(part);
-            }
+            b"" | b"." => continue,
+            b".." => return Err(LayerError::entry(path, "leads out of the layer")),
+            _ if part.contains(&0) => return Err(LayerError::entry(path, "has a NUL in its name")),
+            _ => {}
         }
+        if !clean.is_empty() {
+            clean.push(b'/');
+        }
+        clean.extend_from_slice(part);
     }
-    if out.len() > at::MAX_PATH {
-        return Err(LayerError::TooDeep { path: out, limit: at::MAX_PATH });
+    if clean.len() > at::MAX_PATH {
+        return Err(LayerError::TooDeep { path: clean, limit: at::MAX_PATH });
     }
-    Ok(out)
+    Ok(clean)
 }
 
-fn unsafe_entry(path: &[u8], reason: &'static str) -> LayerError {
-    LayerError::Unsafe { path: path.to_vec(), reason }
+fn is_within(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-/// Whether an attribute would change what overlayfs makes of the layer.
-fn is_overlays(name: &str) -> bool {
-    name.starts_with(Flavour::Trusted.prefix()) || name.starts_with(Flavour::User.prefix())
+fn is_plain_attribute(name: &str) -> bool {
+    name.starts_with("user.") && !name.starts_with("user.overlay.")
 }
 
-fn owner(entry: &TarEntry) -> (Uid, Gid) {
-    (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid))
+fn attributes(entry: &TarEntry) -> Attributes {
+    let capability = entry.capability().map(<[u8]>::to_vec);
+    Attributes { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, capability }
 }
 
 fn times(mtime: Timestamp) -> Timestamps {
-    let mtime = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
-    Timestamps { last_access: mtime, last_modification: mtime }
+    let time = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+pub(super) fn set_times(file: BorrowedFd<'_>, mtime: Timestamp) -> Result<(), Errno> {
+    fs::futimens(file, &times(mtime))
 }

@@ -9,10 +9,9 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::remove::remove_tree;
 use super::{Store, StoreError, TempDir};
 use crate::digest::{BlobDigest, DiffId, LayerId};
-use crate::layer::{self, Identified, OwnTimes, TarSummary};
+use crate::layer::{self, Identified, OwnTimes, TarSummary, remove_tree};
 
 /// Where a layer comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,9 +253,8 @@ impl Store {
     pub(super) fn move_layer(&self, id: LayerId, temp: &TempDir) -> Result<(), StoreError> {
         match fs::renameat(self.dir(), layer_path(id), temp.dir(), id.to_string()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::EXIST | Errno::NOTEMPTY) => {
-                remove_tree(self.dir(), &layer_path(id)).map_err(StoreError::io("remove", layer_path(id)))
-            }
+            Err(Errno::EXIST | Errno::NOTEMPTY) => remove_tree(self.dir(), layer_path(id).as_str())
+                .map_err(StoreError::io("remove", layer_path(id))),
             Err(error) => Err(StoreError::io("remove", layer_path(id))(error)),
         }
     }

@@ -37,7 +37,6 @@ mod lease;
 mod names;
 mod open;
 mod records;
-mod remove;
 mod step_lock;
 mod temp;
 

@@ -7,8 +7,8 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::files::unique;
-use super::remove::remove_tree;
 use super::{Store, StoreError};
+use crate::layer::remove_tree;
 
 /// A folder of the store's own file system that vanishes when this is dropped, and after a crash with the next
 /// sweep. What is made in it can be moved to its place in the store by a rename.
@@ -45,7 +45,7 @@ impl Store {
         for name in self.names_in("tmp")? {
             let path = format!("tmp/{name}");
             if let Some(held) = self.lock_temp(&path, FlockOperation::NonBlockingLockExclusive)? {
-                remove_tree(self.dir(), &path).map_err(StoreError::io("remove", &path))?;
+                remove_tree(self.dir(), path.as_str()).map_err(StoreError::io("remove", &path))?;
                 drop(held);
                 swept += 1;
             }
@@ -107,6 +107,6 @@ impl TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         // What cannot be removed now is left to the next sweep.
-        let _ = remove_tree(self.store.dir(), &self.name);
+        let _ = remove_tree(self.store.dir(), self.name.as_str());
     }
 }

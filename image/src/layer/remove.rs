@@ -1,18 +1,19 @@
 //! Removing trees that somebody else filled: any depth, any mode, no symlink followed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
-use super::files::unique;
-use crate::layer::names;
+use super::fs::names;
 
 /// Open folders on one way down. What lies deeper is moved up first.
 const MAX_OPEN: usize = 48;
 
 /// Removes whatever is at `path` below `dir`; that nothing is there is no error.
-pub(super) fn remove_tree(dir: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
+pub(crate) fn remove_tree<P: Arg + Copy>(dir: BorrowedFd<'_>, path: P) -> Result<(), Errno> {
     match fs::unlinkat(dir, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
@@ -20,7 +21,9 @@ pub(super) fn remove_tree(dir: BorrowedFd<'_>, path: &str) -> Result<(), Errno> 
     }
     let Some(top) = open(dir, path)? else { return Ok(()) };
     // What is moved up lies in the top folder, so it is emptied until it is empty.
-    while empty(top.as_fd(), top.as_fd(), 0)? {}
+    while empty(top.as_fd(), top.as_fd(), 0)? {
+        fs::seek(&top, fs::SeekFrom::Start(0))?;
+    }
     match fs::unlinkat(dir, path, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error),
@@ -41,7 +44,7 @@ fn empty(top: BorrowedFd<'_>, dir: BorrowedFd<'_>, depth: usize) -> Result<bool,
         }
         if depth >= MAX_OPEN {
             writable(dir, &name)?;
-            fs::renameat(dir, &*name, top, unique())?;
+            move_up(dir, &name, top)?;
             moved = true;
             continue;
         }
@@ -56,7 +59,7 @@ fn empty(top: BorrowedFd<'_>, dir: BorrowedFd<'_>, depth: usize) -> Result<bool,
 }
 
 /// Opens a folder that is to be emptied, giving ourselves the right to it where its mode refuses.
-fn open<P: rustix::path::Arg + Copy>(dir: BorrowedFd<'_>, name: P) -> Result<Option<OwnedFd>, Errno> {
+fn open<P: Arg + Copy>(dir: BorrowedFd<'_>, name: P) -> Result<Option<OwnedFd>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = match fs::openat(dir, name, flags, Mode::empty()) {
         Err(Errno::ACCESS) => {
@@ -74,6 +77,18 @@ fn open<P: rustix::path::Arg + Copy>(dir: BorrowedFd<'_>, name: P) -> Result<Opt
         }
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn move_up(dir: BorrowedFd<'_>, name: &std::ffi::CStr, top: BorrowedFd<'_>) -> Result<(), Errno> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let free = format!(".moved-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        match fs::renameat(dir, name, top, free) {
+            // The tree may have such a name itself.
+            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+            other => return other,
+        }
     }
 }
 

@@ -1,0 +1,7 @@
+//! Layers on real directories.
+
+mod hostile;
+mod round_trip;
+mod support;
+mod tars;
+mod views;
