@@ -16,6 +16,7 @@
 //!   instructions contain.
 //! - [`plan`]: stages are linked and expanded, and what has no effect on files is folded into the
 //!   configuration that the others see.
+//! - [`lint`]: what could be built but should be written differently; [`fix`] writes it.
 //!
 //! For errors, `excerpt` knows which lines to show, and `suggest` what might have been meant.
 //!
@@ -28,6 +29,7 @@ mod diagnostic;
 mod directive;
 mod excerpt;
 pub mod expand;
+pub mod fix;
 mod go;
 mod grammar;
 mod instruction;

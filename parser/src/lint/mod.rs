@@ -15,4 +15,4 @@ pub use config::{BadCheckOption, CheckConfig};
 pub(crate) use linter::Linter;
 pub use linter::Warning;
 pub use rule::Rule;
-pub(crate) use structure::{parse_time, structure};
+pub(crate) use structure::{Majority, parse_time, structure};

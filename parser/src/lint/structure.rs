@@ -115,14 +115,15 @@ fn stage_names(file: &Dockerfile, lint: &mut Linter) -> Result<(), BadCheckOptio
     Ok(())
 }
 
+/// The case that most keywords are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Majority {
+pub(crate) enum Majority {
     Lower,
     Upper,
 }
 
 impl Majority {
-    fn of(file: &Dockerfile) -> Self {
+    pub(crate) fn of(file: &Dockerfile) -> Self {
         let keywords = file.stages.iter().flat_map(|stage| {
             std::iter::once(&stage.from.keyword).chain(stage.instructions.iter().map(|each| &each.keyword))
         });
