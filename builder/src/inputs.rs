@@ -18,6 +18,8 @@ use crate::request::{ContextArg, DockerfileArg, Request};
 #[derive(Debug)]
 pub(crate) struct Inputs {
     pub(crate) file: Arc<SourceFile>,
+    /// Where the Dockerfile lies on this machine; None if it came on standard input or in an archive.
+    pub(crate) path: Option<PathBuf>,
     pub(crate) contexts: Contexts,
     /// The main context's ignore file.
     pub(crate) ignore: Option<IgnorePatterns>,
@@ -58,7 +60,8 @@ impl Inputs {
             .map_err(|cause| pattern_or_context(folder, &cause))?;
         let named = open_named(request, &hashes)?;
         let contexts = Contexts { main: Arc::new(main), named, hashes };
-        Ok(Self { file: Arc::new(file), contexts, ignore, _unpacked: found.unpacked })
+        let path = beside.filter(|_| found.unpacked.is_none());
+        Ok(Self { file: Arc::new(file), path, contexts, ignore, _unpacked: found.unpacked })
     }
 
     /// Stores the content hashes of this build for the next one.

@@ -9,6 +9,7 @@
 //! - [`request`], [`event`], [`error`]: what goes in and what comes out.
 //! - `inputs`, [`context`]: the context's files, the Dockerfile, the ignore file; content hashes remembered.
 //! - `planning`, `bases`: the parser's plan, with base images from the store.
+//! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
 //! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
 //! - `seal`, `assemble`, `output`: DiffIDs beside the steps, the image's configuration, archives.
@@ -27,6 +28,7 @@ pub mod context;
 pub mod copy;
 pub mod error;
 pub mod event;
+pub mod examine;
 pub mod fetch;
 mod inputs;
 pub mod key;

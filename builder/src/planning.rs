@@ -40,11 +40,11 @@ pub(crate) fn plan(
     }
 }
 
-fn problems(file: &Arc<SourceFile>, problems: Vec<Problem>) -> BuildError {
+pub(crate) fn problems(file: &Arc<SourceFile>, problems: Vec<Problem>) -> BuildError {
     BuildError::Dockerfile(Box::new(Located { file: Arc::clone(file), problems, step: None }))
 }
 
-fn problem(diagnostic: &Diagnostic) -> Problem {
+pub(crate) fn problem(diagnostic: &Diagnostic) -> Problem {
     Problem {
         message: diagnostic.message.clone(),
         lines: diagnostic.lines,

@@ -17,6 +17,7 @@
 //! - [`plan`]: stages are linked and expanded, and what has no effect on files is folded into the
 //!   configuration that the others see.
 //! - [`lint`]: what could be built but should be written differently; [`fix`] writes it.
+//! - [`graph`]: a plan as a drawing; [`outline`]: what a file offers and takes.
 //!
 //! For errors, `excerpt` knows which lines to show, and `suggest` what might have been meant.
 //!
@@ -32,9 +33,11 @@ pub mod expand;
 pub mod fix;
 mod go;
 mod grammar;
+pub mod graph;
 mod instruction;
 mod lines;
 pub mod lint;
+pub mod outline;
 mod parse;
 pub mod paths;
 pub mod pattern;
