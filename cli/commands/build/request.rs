@@ -41,7 +41,7 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         hosts: settings.hosts.clone(),
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
         outputs: settings.outputs.iter().filter_map(output).collect(),
-        parallel: std::thread::available_parallelism().map_or(1, usize::from),
+        parallel: steps_at_once(),
     })
 }
 
@@ -123,4 +123,10 @@ fn output(output: &settings::OutputSettings) -> Option<Output> {
         OutputTarget::Store => return None,
     };
     Some(Output { kind, dest })
+}
+
+/// Steps wait for networks and disks more than they compute, so there may be more of them than cores.
+fn steps_at_once() -> usize {
+    const AT_LEAST: usize = 8;
+    (2 * std::thread::available_parallelism().map_or(1, usize::from)).max(AT_LEAST)
 }
