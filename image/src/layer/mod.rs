@@ -37,7 +37,7 @@ pub use compression::{Compression, decoder};
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
 pub use flavour::Flavour;
-pub(crate) use fs::names;
+pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;
 pub use normalize::normalize;
 pub(crate) use remove::remove_tree;

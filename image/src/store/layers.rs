@@ -239,6 +239,25 @@ impl Store {
         }
     }
 
+    /// Whether there is a layer of that name with readable metadata. Does not lease it.
+    pub(super) fn has_layer(&self, id: LayerId) -> bool {
+        self.exists(&format!("{}/meta.json", layer_path(id)))
+    }
+
+    /// The blob in which a layer came, if it is kept.
+    pub(super) fn blob_of(&self, id: LayerId) -> Result<Option<BlobDigest>, StoreError> {
+        Ok(self.read_meta(id)?.and_then(|meta| match meta.origin {
+            Origin::Foreign { blob, .. } => blob.map(|blob| blob.digest),
+            Origin::Built(_) => None,
+        }))
+    }
+
+    /// What is written down about a layer's tar.
+    pub(super) fn remembered_tar(&self, id: LayerId) -> Result<Option<TarSummary>, StoreError> {
+        let text = self.read_small(&format!("{}/diff_id", layer_path(id)))?;
+        Ok(text.and_then(|text| String::from_utf8(text).ok()).and_then(|text| parse_tar(&text)))
+    }
+
     /// Removes a layer that is not whole. Looks again with everybody else shut out: another process may have found
     /// the same, and put a good one in its place.
     pub(super) fn drop_broken(&self, id: LayerId) -> Result<(), StoreError> {
@@ -259,13 +278,13 @@ impl Store {
         }
     }
 
-    fn open_layer(&self, id: LayerId) -> Result<OwnedFd, StoreError> {
+    pub(super) fn open_layer(&self, id: LayerId) -> Result<OwnedFd, StoreError> {
         let path = format!("{}/fs", layer_path(id));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         fs::openat(self.dir(), &path, flags, Mode::empty()).map_err(StoreError::io("open", path))
     }
 
-    fn exists(&self, path: &str) -> bool {
+    pub(super) fn exists(&self, path: &str) -> bool {
         fs::accessat(self.dir(), path, fs::Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
@@ -386,8 +405,7 @@ impl Layer {
     }
 
     fn remembered(&self) -> Result<Option<TarSummary>, StoreError> {
-        let Some(text) = self.0.store.read_small(&self.tar_path())? else { return Ok(None) };
-        Ok(String::from_utf8(text).ok().and_then(|text| parse_tar(&text)))
+        self.0.store.remembered_tar(self.0.id)
     }
 
     fn tar_path(&self) -> String {

@@ -29,21 +29,30 @@
 //!   reads all leases under the exclusive lock.
 //! - A layer's directory never changes after it was published.
 
+mod disk;
 mod error;
 mod files;
+mod fsck;
 mod images;
 mod layers;
 mod lease;
 mod names;
 mod open;
+mod prune;
 mod records;
 mod step_lock;
 mod temp;
+#[cfg(test)]
+mod tests;
+mod usage;
 
 pub use error::StoreError;
+pub use fsck::Problem;
 pub use images::{Image, ImageError};
 pub use layers::{ForeignBlob, Layer, Origin};
 pub use names::ResolveError;
 pub use open::Store;
+pub use prune::{PruneRequest, Pruned};
 pub use step_lock::StepLock;
 pub use temp::TempDir;
+pub use usage::{LayerUsage, Usage};

@@ -1,6 +1,7 @@
 //! Layers on real directories.
 
 mod hostile;
+mod overlays;
 mod round_trip;
 mod support;
 mod tars;

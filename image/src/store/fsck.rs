@@ -1,0 +1,164 @@
+//! Proving the store from its files alone: every name against the content that it is the digest of.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{self, Mode, OFlags};
+
+use super::{Store, StoreError};
+use crate::digest::{BlobDigest, DiffId, Digest, HashingReader, ImageId, LayerId, RecordKey};
+use crate::layer::{self, LayerError};
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// A layer's metadata or files cannot be read.
+    LayerUnreadable(LayerId),
+    /// A layer's files are not those that were stored.
+    LayerChanged(LayerId),
+    /// A layer's tar has another digest than the one that is remembered.
+    DiffIdWrong {
+        /// The layer.
+        layer: LayerId,
+        /// What is remembered.
+        remembered: DiffId,
+        /// What it is.
+        actual: DiffId,
+    },
+    /// The blob in which a layer came is gone.
+    BlobMissing {
+        /// The layer.
+        layer: LayerId,
+        /// Its blob.
+        blob: BlobDigest,
+    },
+    /// A blob's bytes are not those of its name.
+    BlobDamaged(String),
+    /// An image's file is not whole.
+    ImageDamaged(ImageId),
+    /// An image has a layer that is not there.
+    ImageIncomplete {
+        /// The image.
+        image: ImageId,
+        /// The missing layer.
+        layer: LayerId,
+    },
+    /// A name leads to an image that is not there.
+    NameDangling {
+        /// The name, with tag.
+        name: String,
+        /// The missing image.
+        image: ImageId,
+    },
+    /// A cache record is not whole. It counts as a miss.
+    RecordDamaged(RecordKey),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LayerUnreadable(id) => write!(f, "layer {id} cannot be read"),
+            Self::LayerChanged(id) => write!(f, "the files of layer {id} are not those that were stored"),
+            Self::DiffIdWrong { layer, remembered, actual } => {
+                write!(f, "the tar of layer {layer} is {actual}, not {remembered}")
+            }
+            Self::BlobMissing { layer, blob } => write!(f, "the blob {blob} of layer {layer} is missing"),
+            Self::BlobDamaged(name) => write!(f, "the bytes of blob sha256:{name} do not match its digest"),
+            Self::ImageDamaged(id) => write!(f, "the config of image {id} does not match its digest"),
+            Self::ImageIncomplete { image, layer } => write!(f, "image {image} lacks layer {layer}"),
+            Self::NameDangling { name, image } => write!(f, "{name} names the missing image {image}"),
+            Self::RecordDamaged(key) => write!(f, "cache record {key} is damaged"),
+        }
+    }
+}
+
+impl Store {
+    /// Reads the whole store and returns every problem, sorted. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store itself cannot be read.
+    pub fn fsck(&self) -> Result<Vec<Problem>, StoreError> {
+        let mut problems = Vec::new();
+        for id in self.layer_ids()? {
+            self.check_layer(id, &mut problems)?;
+        }
+        for name in self.names_in("blobs/sha256")? {
+            if !self.check_blob(&name)? {
+                problems.push(Problem::BlobDamaged(name));
+            }
+        }
+        for image in self.image_ids()? {
+            match self.image(image)? {
+                Some(found) => problems.extend(
+                    found
+                        .layers
+                        .into_iter()
+                        .filter(|layer| !self.has_layer(*layer))
+                        .map(|layer| Problem::ImageIncomplete { image, layer }),
+                ),
+                None => problems.push(Problem::ImageDamaged(image)),
+            }
+        }
+        for (name, image) in self.image_names()? {
+            if self.read_small(&format!("images/{}", image.hex()))?.is_none() {
+                problems.push(Problem::NameDangling { name: name.familiar(), image });
+            }
+        }
+        for key in self.record_keys()? {
+            if self.read_record(&super::records::record_path(key))?.is_none() {
+                problems.push(Problem::RecordDamaged(key));
+            }
+        }
+        problems.sort_unstable();
+        problems.dedup();
+        Ok(problems)
+    }
+
+    fn check_layer(&self, id: LayerId, problems: &mut Vec<Problem>) -> Result<(), StoreError> {
+        match self.prove(id)? {
+            None => problems.push(Problem::LayerUnreadable(id)),
+            Some(false) => problems.push(Problem::LayerChanged(id)),
+            Some(true) => {
+                if let Some(wrong) = self.check_diff_id(id)? {
+                    problems.push(wrong);
+                }
+            }
+        }
+        if let Some(blob) = self.blob_of(id)?.filter(|blob| !self.has_blob(*blob)) {
+            problems.push(Problem::BlobMissing { layer: id, blob });
+        }
+        Ok(())
+    }
+
+    fn check_diff_id(&self, id: LayerId) -> Result<Option<Problem>, StoreError> {
+        let Some(remembered) = self.remembered_tar(id)? else { return Ok(None) };
+        let dir = self.open_layer(id)?;
+        match layer::diff_id(dir.as_fd(), self.flavour()) {
+            Ok(actual) if actual == remembered.diff_id => Ok(None),
+            Ok(actual) => {
+                Ok(Some(Problem::DiffIdWrong { layer: id, remembered: remembered.diff_id, actual }))
+            }
+            Err(LayerError::Io { .. } | LayerError::Changed { .. }) => Ok(Some(Problem::LayerUnreadable(id))),
+            Err(error) => Err(StoreError::layer(Some(id))(error)),
+        }
+    }
+
+    fn check_blob(&self, name: &str) -> Result<bool, StoreError> {
+        let path = format!("blobs/sha256/{name}");
+        let file = fs::openat(self.dir(), &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(StoreError::io("open", &path))?;
+        let mut reader = HashingReader::new(File::from(file));
+        io::copy(&mut reader, &mut io::sink()).map_err(|source| StoreError::Io {
+            action: "read",
+            path: path.into(),
+            source,
+        })?;
+        Ok(Digest::from_hex(name).is_ok_and(|expected| reader.finish().0 == expected))
+    }
+
+    fn has_blob(&self, blob: BlobDigest) -> bool {
+        self.exists(&format!("blobs/sha256/{}", blob.hex()))
+    }
+}

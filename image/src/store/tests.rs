@@ -1,0 +1,374 @@
+//! The store under concurrent processes, sudden deaths and losses of power.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use tempfile::TempDir as Folder;
+
+use super::{ForeignBlob, Layer, Origin, Problem, PruneRequest, Store};
+use crate::config::ImageConfig;
+use crate::digest::{BlobDigest, DiffId, Digest, Hasher, LayerId, RecordKey};
+use crate::layer::{Flavour, OwnTimes};
+
+fn open(folder: &Path) -> Store {
+    let root = rustix::process::geteuid().is_root();
+    Store::open(folder, if root { Flavour::Trusted } else { Flavour::User }).unwrap()
+}
+
+/// A layer with one file, whose times do not count.
+fn layer(store: &Store, text: &str) -> Layer {
+    let temp = store.temp().unwrap();
+    temp.make_dir("fs", 0o755).unwrap();
+    temp.make_dir("work", 0o755).unwrap();
+    fs::write(temp.path().join("fs/file"), text).unwrap();
+    store.publish_layer(temp, OwnTimes::IgnoreAll).unwrap()
+}
+
+fn record_of(bytes: &[u8]) -> Option<LayerId> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+fn request(cache: bool) -> PruneRequest<'static> {
+    PruneRequest { cache, min_age: Duration::ZERO, layer_of_record: &record_of }
+}
+
+fn temporaries(store: &Store) -> usize {
+    fs::read_dir(store.path().join("tmp")).unwrap().count()
+}
+
+/// Changes `meta.json` as if the machine had been started anew since.
+fn reboot(store: &Store, id: LayerId) {
+    let path = store.path().join(format!("layers/{id}/meta.json"));
+    let text = fs::read_to_string(&path).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert!(text.contains(boot.trim()));
+    fs::write(&path, text.replace(boot.trim(), "another boot")).unwrap();
+}
+
+#[test]
+fn a_layer_is_published_by_a_rename_and_the_first_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let first = layer(&store, "hello");
+    let again = layer(&store, "hello");
+    assert_eq!(first.id(), again.id());
+    assert_ne!(first.id(), layer(&store, "other").id());
+    assert_eq!((first.size(), first.entries()), (5, 1));
+    assert_eq!(fs::read(first.fs_path().join("file")).unwrap(), b"hello");
+    assert!(!store.path().join(format!("layers/{}/work", first.id())).exists());
+    assert_eq!(temporaries(&store), 0);
+    assert!(open(folder.path()).layer(first.id()).unwrap().is_some());
+    assert!(store.layer(LayerId([1; 32])).unwrap().is_none());
+}
+
+#[test]
+fn diff_ids_are_computed_once_by_whoever_asks_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let layer = layer(&store, "hello");
+    let other = open(folder.path()).layer(layer.id()).unwrap().unwrap();
+    let barrier = Barrier::new(8);
+    let ids: Vec<DiffId> = thread::scope(|scope| {
+        let asking = (0..8).map(|index| {
+            let (layer, barrier) = (if index % 2 == 0 { &layer } else { &other }, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                layer.diff_id().unwrap()
+            })
+        });
+        asking.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
+    let mut tar = Vec::new();
+    crate::layer::write_tar(layer.open_fs().unwrap().as_fd(), store.flavour(), &mut tar).unwrap();
+    assert_eq!(ids[0], DiffId(Digest::of(&tar)));
+    assert_eq!(layer.tar().unwrap().size, tar.len() as u64);
+    assert_eq!(store.by_diff_id(ids[0]).unwrap(), Some(layer.id()));
+    assert_eq!(store.by_diff_id(DiffId(Digest([0; 32]))).unwrap(), None);
+    // What was cut off is computed again.
+    fs::write(store.path().join(format!("layers/{}/diff_id", layer.id())), "sha256:12").unwrap();
+    assert_eq!(open(folder.path()).layer(layer.id()).unwrap().unwrap().diff_id().unwrap(), ids[0]);
+}
+
+fn foreign(store: &Store, text: &str) -> Layer {
+    let temp = store.temp().unwrap();
+    temp.make_dir("fs", 0o755).unwrap();
+    fs::write(temp.path().join("fs/file"), text).unwrap();
+    let mut hasher = Hasher::new();
+    hasher.update(text.as_bytes());
+    let digest = BlobDigest(hasher.finish());
+    fs::write(store.path().join("blobs/sha256").join(digest.hex()), text).unwrap();
+    let blob = ForeignBlob { digest, size: text.len() as u64, media_type: "x".to_owned() };
+    store.publish_foreign_layer(temp, DiffId(Digest::of(b"its tar")), Some(blob)).unwrap()
+}
+
+#[test]
+fn a_foreign_layer_keeps_the_digest_that_it_came_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let layer = foreign(&store, "text");
+    assert_eq!(layer.diff_id().unwrap(), DiffId(Digest::of(b"its tar")));
+    assert_eq!(layer.foreign_blob().unwrap().size, 4);
+    assert!(matches!(layer.origin(), Origin::Foreign { .. }));
+    fs::remove_file(store.path().join("diffids").join(Digest::of(b"its tar").hex())).unwrap();
+    assert_eq!(open(folder.path()).by_diff_id(layer.diff_id().unwrap()).unwrap(), Some(layer.id()));
+}
+
+#[test]
+fn processes_that_publish_the_same_layer_all_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let barrier = Barrier::new(6);
+    let ids: Vec<LayerId> = thread::scope(|scope| {
+        let makers = (0..6).map(|_| {
+            scope.spawn(|| {
+                let store = open(folder.path());
+                barrier.wait();
+                layer(&store, "the same").id()
+            })
+        });
+        makers.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(fs::read_dir(folder.path().join("v1/layers")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(folder.path().join("v1/tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_dead_processes_left_is_swept_and_what_living_ones_hold_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let left = store.path().join("tmp/1234-0-dead");
+    fs::create_dir_all(left.join("fs/read-only/deep")).unwrap();
+    fs::write(left.join("fs/read-only/deep/f"), "x").unwrap();
+    std::os::unix::fs::symlink("/", left.join("fs/out")).unwrap();
+    for dir in ["fs/read-only/deep", "fs/read-only", "fs"] {
+        fs::set_permissions(left.join(dir), std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
+    }
+    fs::write(store.path().join("tmp/1234-1-dead"), "half a record").unwrap();
+    let held = store.temp().unwrap();
+    fs::write(held.path().join("mine"), "x").unwrap();
+    assert_eq!(open(folder.path()).sweep().unwrap(), 2);
+    assert!(held.path().join("mine").exists());
+    assert_eq!(temporaries(&store), 1);
+    drop(held);
+    assert_eq!(temporaries(&store), 0);
+}
+
+#[test]
+fn a_half_published_layer_is_not_there_and_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let id = layer(&store, "hello").id();
+    for damage in ["", "{\"tree\":"] {
+        fs::write(store.path().join(format!("layers/{id}/meta.json")), damage).unwrap();
+        let after = open(folder.path());
+        assert!(after.layer(id).unwrap().is_none());
+        assert_eq!(layer(&after, "hello").id(), id);
+        assert_eq!(temporaries(&store), 0);
+    }
+}
+
+#[test]
+fn after_a_loss_of_power_a_layer_has_to_prove_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (whole, short, durable) = (layer(&store, "whole"), layer(&store, "short"), layer(&store, "durable"));
+    store.make_durable(&[durable.id()]).unwrap();
+    for layer in [&whole, &short, &durable] {
+        reboot(&store, layer.id());
+    }
+    fs::write(short.fs_path().join("file"), "").unwrap();
+    let after = open(folder.path());
+    assert!(after.layer(whole.id()).unwrap().is_some());
+    assert!(store.path().join(format!("layers/{}/durable", whole.id())).exists());
+    assert!(after.layer(durable.id()).unwrap().is_some());
+    assert!(after.layer(short.id()).unwrap().is_none());
+    assert!(!store.path().join(format!("layers/{}", short.id())).exists());
+}
+
+#[test]
+fn records_come_back_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let key = RecordKey([3; 32]);
+    assert_eq!(store.record(key).unwrap(), None);
+    store.put_record(key, b"one").unwrap();
+    store.put_record(key, b"two").unwrap();
+    assert_eq!(store.record(key).unwrap().unwrap(), b"two");
+    assert_eq!(store.record_keys().unwrap(), [key]);
+    let path = store.path().join(format!("records/{key}"));
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 10, 80, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(store.record(key).unwrap(), None, "{length}");
+    }
+    assert_eq!(store.fsck().unwrap(), [Problem::RecordDamaged(key)]);
+    assert!(store.remove_record(key).unwrap());
+    assert!(!store.remove_record(key).unwrap());
+}
+
+#[test]
+fn one_step_is_made_by_one_build_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = RecordKey([9; 32]);
+    let running = std::sync::atomic::AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let store = open(folder.path());
+                for _ in 0..20 {
+                    let lock = store.lock_step(key).unwrap();
+                    assert_eq!(running.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                    assert!(store.try_lock_step(key).unwrap().is_none());
+                    assert_eq!(store.step_holder(key), Some(std::process::id()));
+                    running.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    drop(lock);
+                }
+            });
+        }
+    });
+    let store = open(folder.path());
+    assert!(store.try_lock_step(key).unwrap().is_some());
+    assert_eq!(fs::read_dir(store.path().join("steps")).unwrap().count(), 0);
+}
+
+fn image_of(store: &Store, layer: &Layer) -> crate::digest::ImageId {
+    let mut config = ImageConfig::default();
+    config.rootfs.diff_ids = vec![layer.diff_id().unwrap()];
+    store.put_image(&config.to_bytes(), &[layer.id()]).unwrap()
+}
+
+#[test]
+fn pruning_keeps_what_somebody_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = {
+        let store = open(folder.path());
+        let [named, cached, nobodys, contained] =
+            ["named", "cached", "nobodys", "contained"].map(|text| layer(&store, text));
+        let image = image_of(&store, &named);
+        store.set_name(&"some:name".parse().unwrap(), image).unwrap();
+        store.put_record(RecordKey([1; 32]), cached.id().to_string().as_bytes()).unwrap();
+        store.put_record(RecordKey([2; 32]), b"nonsense").unwrap();
+        fs::create_dir_all(store.path().join("containers/c")).unwrap();
+        fs::write(store.path().join("containers/c/layers"), format!("{}\n", contained.id())).unwrap();
+        // Everything is in this process's lease as long as the store is open.
+        assert_eq!(store.prune(&request(true)).unwrap().layers, []);
+        store.put_record(RecordKey([1; 32]), cached.id().to_string().as_bytes()).unwrap();
+        store.put_record(RecordKey([2; 32]), b"nonsense").unwrap();
+        [named, cached, nobodys, contained].map(|layer| layer.id())
+    };
+    let store = open(folder.path());
+    let pruned = store.prune(&request(false)).unwrap();
+    assert_eq!((pruned.layers.as_slice(), pruned.records), (&[ids[2]][..], 1));
+    assert!(pruned.bytes >= 4096, "{pruned:?}");
+    let pruned = store.prune(&request(true)).unwrap();
+    assert_eq!((pruned.layers.as_slice(), pruned.records), (&[ids[1]][..], 1));
+    assert_eq!(store.fsck().unwrap(), []);
+    assert!(store.remove_name(&"some:name".parse().unwrap()).unwrap());
+    let pruned = store.prune(&request(false)).unwrap();
+    assert_eq!((pruned.images.len(), pruned.layers.as_slice()), (1, &[ids[0]][..]));
+    assert_eq!(store.layer_ids().unwrap(), [ids[3]]);
+    assert_eq!(fs::read_dir(store.path().join("diffids")).unwrap().count(), 0);
+    assert_eq!(temporaries(&store), 0);
+}
+
+#[test]
+fn the_lease_of_a_living_process_counts_and_that_of_a_dead_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = layer(&open(folder.path()), "x").id();
+    let path = folder.path().join("v1/leases/another-process");
+    fs::write(&path, format!("{id}\n")).unwrap();
+    let lease = fs::File::open(&path).unwrap();
+    flock(&lease, FlockOperation::LockExclusive).unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.prune(&request(true)).unwrap().layers, []);
+    drop(lease);
+    assert_eq!(store.prune(&request(true)).unwrap().layers, [id]);
+    assert!(!path.exists());
+}
+
+#[test]
+fn blobs_go_with_their_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = {
+        let store = open(folder.path());
+        let layer = foreign(&store, "text");
+        store.prune(&request(true)).unwrap();
+        store.path().join("blobs/sha256").join(layer.foreign_blob().unwrap().digest.hex())
+    };
+    assert!(blob.exists());
+    open(folder.path()).prune(&request(true)).unwrap();
+    assert!(!blob.exists());
+}
+
+#[test]
+fn usage_counts_a_file_of_several_names_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let big = "x".repeat(1 << 20);
+    let first = layer(&store, &big);
+    let temp = store.temp().unwrap();
+    temp.make_dir("fs", 0o755).unwrap();
+    fs::hard_link(first.fs_path().join("file"), temp.path().join("fs/linked")).unwrap();
+    let second = store.publish_layer(temp, OwnTimes::IgnoreAll).unwrap();
+    image_of(&store, &second);
+    let usage = store.usage().unwrap();
+    let sum: u64 = usage.layers.values().map(|layer| layer.bytes).sum();
+    assert!(((1 << 20)..(1 << 20) + 100_000).contains(&sum), "{sum}");
+    assert!(
+        usage.total() >= sum
+            && usage.layers[&second.id()].images == 1
+            && usage.layers[&first.id()].images == 0
+    );
+    assert!(usage.layers[&first.id()].in_use);
+}
+
+#[test]
+fn fsck_finds_every_kind_of_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, came, image) = {
+        let store = open(folder.path());
+        let (built, came) = (layer(&store, "built"), foreign(&store, "came"));
+        let image = image_of(&store, &built);
+        store.set_name(&"a:b".parse().unwrap(), image).unwrap();
+        assert_eq!(store.fsck().unwrap(), []);
+        (built, came, image)
+    };
+    let store = open(folder.path());
+    let has = |wanted: &dyn Fn(&Problem) -> bool| {
+        let problems = store.fsck().unwrap();
+        assert!(problems.iter().any(wanted), "{problems:?}");
+        assert!(problems.iter().all(|problem| !problem.to_string().is_empty()));
+    };
+    let blob = store.path().join("blobs/sha256").join(came.foreign_blob().unwrap().digest.hex());
+    fs::write(&blob, "came?").unwrap();
+    has(&|problem| matches!(problem, Problem::BlobDamaged(_)));
+    fs::remove_file(&blob).unwrap();
+    has(&|problem| matches!(problem, Problem::BlobMissing { .. }));
+    let wrong = format!("{} 1024\n", DiffId(Digest([1; 32])));
+    fs::write(store.path().join(format!("layers/{}/diff_id", built.id())), wrong).unwrap();
+    has(&|problem| matches!(problem, Problem::DiffIdWrong { .. }));
+    fs::write(built.fs_path().join("file"), "Built").unwrap();
+    has(&|problem| *problem == Problem::LayerChanged(built.id()));
+    fs::remove_file(store.path().join(format!("layers/{}/meta.json", built.id()))).unwrap();
+    has(&|problem| *problem == Problem::LayerUnreadable(built.id()));
+    has(&|problem| matches!(problem, Problem::ImageIncomplete { .. }));
+    fs::write(store.path().join(format!("images/{}", image.hex())), "\n{}").unwrap();
+    has(&|problem| *problem == Problem::ImageDamaged(image));
+    fs::remove_file(store.path().join(format!("images/{}", image.hex()))).unwrap();
+    has(&|problem| matches!(problem, Problem::NameDangling { .. }));
+}
+
+#[test]
+fn a_store_of_the_other_privilege_is_refused() {
+    let folder: Folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path(), Flavour::Trusted).unwrap();
+    let error = Store::open(folder.path(), Flavour::User).unwrap_err().to_string();
+    assert!(error.contains("was made as root, and is now used without root"), "{error}");
+    Store::open(&folder.path().join("a/b"), Flavour::User).unwrap();
+}

@@ -1,0 +1,101 @@
+//! What the store takes of the disk, and for whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::disk::Meter;
+use super::{Store, StoreError};
+use crate::digest::{ImageId, LayerId};
+
+/// Bytes of the disk, by what they are for. A file with several names counts once, for the first that has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Every layer, with the compressed blob that it came in.
+    pub layers: BTreeMap<LayerId, LayerUsage>,
+    /// Configs and names.
+    pub images: u64,
+    /// Cache records and logs.
+    pub records: u64,
+    /// What is in the making, and what was left behind.
+    pub temporary: u64,
+    /// The layers of each image, lowest first.
+    pub image_layers: BTreeMap<ImageId, Vec<LayerId>>,
+}
+
+/// One layer's share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerUsage {
+    /// Bytes on the disk, the kept blob included.
+    pub bytes: u64,
+    /// How many images have it. A layer of none belongs to the build cache.
+    pub images: u32,
+    /// A running process or a container uses it.
+    pub in_use: bool,
+}
+
+impl Usage {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.layers.values().map(|layer| layer.bytes).sum::<u64>()
+            + self.images
+            + self.records
+            + self.temporary
+    }
+
+    /// Layers that no image has.
+    pub fn cache(&self) -> u64 {
+        self.layers.values().filter(|layer| layer.images == 0).map(|layer| layer.bytes).sum::<u64>()
+            + self.records
+    }
+}
+
+impl Store {
+    /// Measures the store by looking at every file of it.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let mut meter = Meter::default();
+        let in_use = self.excluding_leases(|leased| {
+            let mut all = self.container_layers()?;
+            all.extend(leased);
+            Ok(all)
+        })?;
+        let mut usage = Usage::default();
+        for id in self.layer_ids()? {
+            let mut bytes = self.measure(&mut meter, &format!("layers/{id}"))?;
+            if let Some(blob) = self.blob_of(id)? {
+                bytes += self.measure(&mut meter, &format!("blobs/sha256/{}", blob.hex()))?;
+            }
+            usage.layers.insert(id, LayerUsage { bytes, images: 0, in_use: in_use.contains(&id) });
+        }
+        for id in self.image_ids()? {
+            let Some(image) = self.image(id)? else { continue };
+            for layer in image.layers.iter().collect::<BTreeSet<_>>() {
+                if let Some(layer) = usage.layers.get_mut(layer) {
+                    layer.images += 1;
+                }
+            }
+            usage.image_layers.insert(id, image.layers);
+        }
+        usage.images = self.measure(&mut meter, "images")? + self.measure(&mut meter, "names")?;
+        usage.records = self.measure(&mut meter, "records")? + self.measure(&mut meter, "logs")?;
+        usage.temporary = self.measure(&mut meter, "tmp")?;
+        Ok(usage)
+    }
+
+    /// The layers that containers, running or not, are made of.
+    pub(super) fn container_layers(&self) -> Result<BTreeSet<LayerId>, StoreError> {
+        let mut layers = BTreeSet::new();
+        for id in self.names_in("containers")? {
+            let text = self.read_small(&format!("containers/{id}/layers"))?.unwrap_or_default();
+            layers.extend(
+                String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse::<LayerId>().ok()),
+            );
+        }
+        Ok(layers)
+    }
+
+    pub(super) fn measure(&self, meter: &mut Meter, path: &str) -> Result<u64, StoreError> {
+        meter.add(self.dir(), path).map_err(StoreError::io("measure", path))
+    }
+}
