@@ -8,7 +8,7 @@ fn refused(tar: &[u8]) -> String {
     let scratch = Scratch::new();
     scratch.dir("layer").file("outside", "safe");
     let layer =
-        rustix::fs::openat(&scratch.fd(), "layer", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
+        rustix::fs::openat(scratch.fd(), "layer", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
             .unwrap();
     let result = crate::layer::unpack(tar, std::os::fd::AsFd::as_fd(&layer), super::support::flavour());
     assert_eq!(fs::read(scratch.path("outside")).unwrap(), b"safe");
@@ -81,7 +81,7 @@ fn an_archive_that_is_cut_off_says_so() {
         match scratch.unpack(&whole[..length]) {
             Ok(_) => assert_eq!(expected, "", "{length} bytes were enough"),
             Err(error) => {
-                assert!(!expected.is_empty() && error.to_string().contains(expected), "{length}: {error}")
+                assert!(!expected.is_empty() && error.to_string().contains(expected), "{length}: {error}");
             }
         }
     }
@@ -90,7 +90,7 @@ fn an_archive_that_is_cut_off_says_so() {
 #[test]
 fn damaged_headers_are_errors() {
     let good = Archive::new().file("f", "x").bytes();
-    let mut sum = good.clone();
+    let mut sum = good;
     sum[0] = b'g';
     assert!(refused(&sum).contains("wrong checksum"));
     let huge = Archive::new().add(tar::EntryType::XHeader, "x", "", &vec![b'1'; 2 << 20]).bytes();
