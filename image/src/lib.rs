@@ -7,6 +7,7 @@
 //! - [`layer`]: one step's changes as a directory and as a tar, and chains of them as one tree.
 //! - [`store`]: where layers, images and records are kept.
 //! - [`archive`]: images as tars and folders that docker, podman and skopeo exchange.
+//! - [`registry`]: images over the network.
 //! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
 //!
 //! Two things hold everywhere. What arrives from outside (an archive, a config, a tar entry) is not trusted: it is
@@ -23,5 +24,6 @@ pub mod layer;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 pub mod store;
 pub mod time;

@@ -1,0 +1,21 @@
+//! Images on their way: pulling and pushing.
+//!
+//! - `pull`: name -> manifest -> config -> the layers that are missing -> an image of the store.
+//! - `fetch`: one layer, hashed and written to the disk while it arrives, and unpacked at the same time.
+//! - `blob`: the bytes of a blob, as if the line never broke.
+//! - `push`: an image of the store -> blobs that the registry lacks -> a manifest under a name.
+//! - `pack`, `gzip`: the bytes in which a layer is pushed.
+//! - `sources`: which repositories are known to have a blob.
+
+mod blob;
+mod fetch;
+mod gzip;
+mod pack;
+mod pull;
+mod push;
+mod sources;
+mod workers;
+
+pub use pack::Compression;
+pub use pull::{PullOptions, Pulled};
+pub use push::{PushOptions, Pushed};

@@ -1,0 +1,162 @@
+//! The bytes in which a layer is pushed: as it came, or compressed once and kept beside the layer.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use super::super::error::RegistryError;
+use super::fetch::blob_path;
+use super::gzip::ParallelGzip;
+use crate::digest::{BlobDigest, DiffId, HashingWriter};
+use crate::layer::{self, TarSummary};
+use crate::store::{Layer, Store};
+
+/// How layers that rbuild made are compressed. Layers from elsewhere stay as they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// With a level from 1 to 9: what every registry and engine takes.
+    Gzip(u32),
+    /// With a level from 1 to 22: smaller and faster, and not read by engines before 2023.
+    Zstd(i32),
+    /// Not at all.
+    None,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip(6)
+    }
+}
+
+impl Compression {
+    /// What files of it are called.
+    fn name(self) -> String {
+        match self {
+            Self::Gzip(level) => format!("gzip-{level}"),
+            Self::Zstd(level) => format!("zstd-{level}"),
+            Self::None => "tar".to_owned(),
+        }
+    }
+}
+
+/// How a blob is compressed, as media types say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// A blob that can be sent.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) digest: BlobDigest,
+    pub(super) size: u64,
+    pub(super) encoding: Encoding,
+    /// It came with one of docker's media types.
+    pub(super) is_docker: bool,
+    pub(super) file: PathBuf,
+}
+
+/// The blob of a layer, if it needs no work.
+pub(super) fn packed(
+    store: &Store,
+    layer: &Layer,
+    compression: Compression,
+) -> Result<Option<Packed>, RegistryError> {
+    if let Some(blob) = layer.foreign_blob() {
+        let file = blob_path(store, blob.digest);
+        let is_there = fs::metadata(&file).is_ok_and(|found| found.len() == blob.size);
+        let encoding = match blob.media_type.as_str() {
+            name if name.ends_with("gzip") => Encoding::Gzip,
+            name if name.ends_with("zstd") => Encoding::Zstd,
+            _ => Encoding::Plain,
+        };
+        let is_docker = blob.media_type.starts_with("application/vnd.docker.");
+        let (digest, size) = (blob.digest, blob.size);
+        return Ok(is_there.then_some(Packed { digest, size, encoding, is_docker, file }));
+    }
+    let name = kept_name(layer, compression);
+    let text = store.read_small(&name)?.unwrap_or_default();
+    let text = String::from_utf8(text).unwrap_or_default();
+    // Without the line end it was cut off.
+    let Some((digest, size)) = text.strip_suffix('\n').and_then(|line| line.split_once(' ')) else {
+        return Ok(None);
+    };
+    let (Ok(digest), Ok(size)) = (digest.parse(), size.parse()) else { return Ok(None) };
+    let file = store.path().join(format!("{name}.blob"));
+    if !fs::metadata(&file).is_ok_and(|found| found.len() == size) {
+        return Ok(None);
+    }
+    Ok(Some(Packed { digest, size, encoding: encoding(compression), is_docker: false, file }))
+}
+
+/// The blob of a layer, compressed now if it must be. Its tar must be `diff_id`.
+pub(super) fn pack(
+    store: &Store,
+    layer: &Layer,
+    diff_id: DiffId,
+    compression: Compression,
+) -> Result<Packed, RegistryError> {
+    if let Some(packed) = packed(store, layer, compression)? {
+        return Ok(packed);
+    }
+    let temp = store.temp()?;
+    let path = temp.path().join("blob");
+    let file = File::create_new(&path).map_err(RegistryError::file("create", &path))?;
+    let out = HashingWriter::new(BufWriter::with_capacity(1 << 20, file));
+    let (tar, out) = write(store, layer, compression, out)
+        .map_err(|source| RegistryError::Layer { blob: diff_id.to_string(), source })?;
+    let (mut file, digest, size) = out.finish();
+    file.flush().map_err(RegistryError::file("write", &path))?;
+    if tar.diff_id != diff_id {
+        let (expected, found) = (BlobDigest(diff_id.0), BlobDigest(tar.diff_id.0));
+        return Err(RegistryError::Corrupt {
+            what: format!("layer {} of the store", layer.id()),
+            expected,
+            found,
+        });
+    }
+    let digest = BlobDigest(digest);
+    let name = kept_name(layer, compression);
+    let kept = store.path().join(format!("{name}.blob"));
+    fs::rename(&path, &kept).map_err(RegistryError::file("keep", &kept))?;
+    store.write_small(&name, format!("{digest} {size}\n").as_bytes())?;
+    Ok(Packed { digest, size, encoding: encoding(compression), is_docker: false, file: kept })
+}
+
+fn write<W: Write + Send>(
+    store: &Store,
+    layer: &Layer,
+    compression: Compression,
+    mut out: W,
+) -> Result<(TarSummary, W), layer::LayerError> {
+    let dir = layer.open_fs().map_err(|error| layer::LayerError::Write(io::Error::other(error)))?;
+    let failed = layer::LayerError::Write;
+    Ok(match compression {
+        Compression::None => (layer::write_tar(dir.as_fd(), store.flavour(), &mut out)?, out),
+        Compression::Gzip(level) => {
+            let mut gzip = ParallelGzip::new(out, level).map_err(failed)?;
+            let tar = layer::write_tar(dir.as_fd(), store.flavour(), &mut gzip)?;
+            (tar, gzip.finish().map_err(failed)?)
+        }
+        Compression::Zstd(level) => {
+            let mut zstd = zstd::stream::write::Encoder::new(out, level).map_err(failed)?;
+            let tar = layer::write_tar(dir.as_fd(), store.flavour(), &mut zstd)?;
+            (tar, zstd.finish().map_err(failed)?)
+        }
+    })
+}
+
+fn encoding(compression: Compression) -> Encoding {
+    match compression {
+        Compression::Gzip(_) => Encoding::Gzip,
+        Compression::Zstd(_) => Encoding::Zstd,
+        Compression::None => Encoding::Plain,
+    }
+}
+
+fn kept_name(layer: &Layer, compression: Compression) -> String {
+    format!("layers/{}/packed-{}", layer.id(), compression.name())
+}

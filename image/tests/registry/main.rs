@@ -1,0 +1,20 @@
+//! The registry client against Debian's `docker-registry`, and against servers that lie.
+//!
+//! - `peer`: the real registry, on a free port of loopback, with a configuration of its own.
+//! - `server`: a small HTTP server whose answers a test decides; in front of the real registry it is a proxy that
+//!   breaks things.
+//! - `images`: stores with images in them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test, to panic is to fail; a skip has to be seen"
+)]
+
+mod auth;
+mod faults;
+mod images;
+mod peer;
+mod server;
+mod tls;
+mod transfers;
