@@ -49,6 +49,12 @@ impl Examined {
         Ok(Self { file: inputs.file, path: inputs.path, parsed, options })
     }
 
+    /// Takes a new text in place of the old one.
+    pub fn reread(&mut self, text: Vec<u8>) {
+        self.parsed = rbuild_parser::parse(&text);
+        self.file = Arc::new(SourceFile { name: self.file.name.clone(), text });
+    }
+
     /// Looks for what should be written differently. An image that is not in the store is taken for one without any
     /// configuration: a check is no reason to fetch it.
     #[must_use]

@@ -24,9 +24,21 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// Form of what --check prints
-    #[arg(long, value_enum, requires = "check", default_value_t = CheckFormat::Text)]
+    /// Look at the Dockerfile instead of building: check, outline (what the target takes) or targets
+    #[arg(long, value_enum, value_name = "METHOD", conflicts_with = "check")]
+    pub(crate) call: Option<Call>,
+
+    /// With --check: rewrite the Dockerfile where there is one way to write it
+    #[arg(long, requires = "check")]
+    pub(crate) fix: bool,
+
+    /// Form of what --check and --call print
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
     pub(crate) format: CheckFormat,
+
+    /// Print the build's steps (graph, mermaid or json) or the syntax tree (ast) instead of building
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with_all = ["check", "call"])]
+    pub(crate) print: Option<PrintForm>,
 
     /// Name of the Dockerfile (default: PATH/Dockerfile), - for standard input
     #[arg(short, long, value_name = "FILE")]
@@ -104,4 +116,32 @@ pub(crate) enum CheckFormat {
     Text,
     /// For programs
     Json,
+}
+
+/// `--call`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Call {
+    /// As without it
+    Build,
+    /// The same as --check
+    #[value(alias = "lint")]
+    Check,
+    /// The arguments, secrets, SSH agents and caches of the target
+    Outline,
+    /// The stages
+    Targets,
+}
+
+/// `--print`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrintForm {
+    /// The steps for Graphviz
+    #[value(alias = "dot")]
+    Graph,
+    /// The steps for Mermaid
+    Mermaid,
+    /// The steps for programs
+    Json,
+    /// The syntax tree, as JSON
+    Ast,
 }

@@ -9,7 +9,7 @@ mod run;
 mod store;
 mod top;
 
-pub(crate) use build::{BuildArgs, CheckFormat, Progress};
+pub(crate) use build::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
 pub(crate) use run::RunArgs;
 pub(crate) use store::{
     DfArgs, HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs, RmiArgs, SaveArgs, TagArgs,

@@ -1,14 +1,18 @@
 //! `rbuild build`.
 
+mod check;
 mod failure;
 mod request;
+mod show;
 mod stdin;
 
 use rbuild_builder::Cancel;
+use rbuild_builder::examine::Examined;
+use rbuild_builder::request::Request;
 use rbuild_image::store::Store;
 
 use crate::exit::{Exit, FAILURE, Failure, Outcome};
-use crate::settings::BuildSettings;
+use crate::settings::{BuildSettings, Look};
 use crate::ui::{self, Style};
 
 /// Signal number of Ctrl-C: what an interrupted build ends with.
@@ -16,10 +20,10 @@ const SIGINT: i32 = 2;
 
 /// Builds an image.
 pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outcome {
-    if settings.check.is_some() {
-        return Err(Failure::new("--check is not supported yet"));
-    }
     let request = request::request(settings)?;
+    if let Some(look) = settings.look {
+        return look_at(look, &request, store, style);
+    }
     let progress = ui::progress(settings.progress, style);
     let cancel = Cancel::new();
     match rbuild_builder::build(store, &request, &*progress, &cancel) {
@@ -40,5 +44,22 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
             let interrupted = matches!(error, rbuild_builder::error::BuildError::Interrupted);
             Ok(if interrupted { Exit::signal(SIGINT) } else { Exit(FAILURE) })
         }
+    }
+}
+
+/// Everything that is done with a Dockerfile instead of building it.
+fn look_at(look: Look, request: &Request, store: &Store, style: Style) -> Outcome {
+    let examined = match Examined::open(store, request) {
+        Ok(examined) => examined,
+        Err(error) => {
+            ui::explain(&failure::report(&error), style);
+            return Ok(Exit(FAILURE));
+        }
+    };
+    match look {
+        Look::Check { format, fix } => check::run(examined, store, format, fix, style),
+        Look::Outline(format) => show::outline(&examined, store, format, style),
+        Look::Targets(format) => show::targets(&examined, store, format, style),
+        Look::Print(form) => show::print(&examined, store, form, style),
     }
 }

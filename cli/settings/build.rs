@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Environment, OutputSettings, OutputTarget, pairs};
-use crate::args::{BuildArgs, CheckFormat, Progress};
+use crate::args::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
 use crate::exit::Failure;
 
 /// What a build is to do.
@@ -41,8 +41,39 @@ pub(crate) struct BuildSettings {
     pub(crate) quiet: bool,
     /// How progress is shown.
     pub(crate) progress: ProgressMode,
-    /// Print warnings in this form, and build nothing.
-    pub(crate) check: Option<CheckFormat>,
+    /// What to do instead of building.
+    pub(crate) look: Option<Look>,
+}
+
+/// Looking at a Dockerfile instead of building it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// `--check`.
+    Check {
+        /// Form of the output.
+        format: CheckFormat,
+        /// Whether the file is rewritten first.
+        fix: bool,
+    },
+    /// `--call outline`.
+    Outline(CheckFormat),
+    /// `--call targets`.
+    Targets(CheckFormat),
+    /// `--print`.
+    Print(PrintForm),
+}
+
+impl Look {
+    fn new(args: &BuildArgs) -> Option<Self> {
+        let format = args.format;
+        match (args.check, args.call, args.print) {
+            (true, ..) | (_, Some(Call::Check), _) => Some(Self::Check { format, fix: args.fix }),
+            (_, Some(Call::Outline), _) => Some(Self::Outline(format)),
+            (_, Some(Call::Targets), _) => Some(Self::Targets(format)),
+            (.., Some(form)) => Some(Self::Print(form)),
+            _ => None,
+        }
+    }
 }
 
 /// The build context.
@@ -100,6 +131,7 @@ pub(crate) enum Secret {
 impl BuildSettings {
     /// What the arguments mean in this environment.
     pub(crate) fn new(args: BuildArgs, environment: &Environment) -> Result<Self, Failure> {
+        let look = Look::new(&args);
         let context = match args.context.to_str() {
             Some("-") => ContextSource::Stdin,
             Some(text) if text.contains("://") || text.starts_with("git@") => {
@@ -157,7 +189,7 @@ impl BuildSettings {
             iidfile: args.iidfile,
             quiet: args.quiet,
             progress: progress(args.progress, args.quiet, environment)?,
-            check: args.check.then_some(args.format),
+            look,
         })
     }
 }

@@ -6,7 +6,7 @@ mod output;
 mod pairs;
 mod run;
 
-pub(crate) use build::{BuildSettings, ContextSource, DockerfileSource, ProgressMode, Secret};
+pub(crate) use build::{BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret};
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
 pub(crate) use run::{RunSettings, Volume};

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Style;
+use super::{Report, Style};
 use crate::exit::Failure;
 
 /// 128 + SIGPIPE: what a program ends with that writes into a closed pipe.
@@ -31,6 +31,11 @@ pub(crate) fn complain(failure: &Failure, style: Style) {
         text.push_str(&format!("{} {hint}\n", style.hint("help:")));
     }
     to_stderr(text.as_bytes());
+}
+
+/// Prints mistakes in a Dockerfile to standard error, with their lines.
+pub(crate) fn explain(report: &Report, style: Style) {
+    to_stderr(report.text(style).as_bytes());
 }
 
 /// Prints a warning to standard error.

@@ -8,11 +8,16 @@ use crate::ui::{self, Place, Report};
 /// What is shown of a failed build.
 pub(super) fn report(error: &BuildError) -> Report {
     match error {
-        BuildError::Dockerfile(located) => Report {
-            problems: located.problems.iter().map(|p| problem(p, located)).collect(),
-            step: located.step.as_ref().map(|s| (s.info.title.clone(), s.log_tail.clone())),
-        },
+        BuildError::Dockerfile(located) => self::located(located),
         other => Report::new(chain(other)),
+    }
+}
+
+/// What is shown of mistakes in a Dockerfile.
+pub(super) fn located(located: &Located) -> Report {
+    Report {
+        problems: located.problems.iter().map(|p| problem(p, located)).collect(),
+        step: located.step.as_ref().map(|s| (s.info.title.clone(), s.log_tail.clone())),
     }
 }
 
