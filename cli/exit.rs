@@ -21,10 +21,6 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const FAILURE: u8 = 1;
 /// A flag was wrong, or `run` could not start a container.
 pub(crate) const USAGE: u8 = 125;
-/// The program of the container cannot be executed.
-pub(crate) const NOT_EXECUTABLE: u8 = 126;
-/// The program of the container was not found.
-pub(crate) const NOT_FOUND: u8 = 127;
 
 /// What a command comes to: an exit code, or an error to be printed.
 pub(crate) type Outcome = Result<Exit, Failure>;
@@ -37,7 +33,12 @@ impl Exit {
     /// All is well.
     pub(crate) const OK: Self = Self(SUCCESS);
 
-    /// The program was ended by a signal.
+    /// The program's own code.
+    pub(crate) fn program(code: i32) -> Self {
+        Self(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+
+    /// A signal asked for the end.
     pub(crate) fn signal(number: i32) -> Self {
         Self(u8::try_from(128 + number).unwrap_or(u8::MAX))
     }

@@ -33,7 +33,7 @@ fn wrong_arguments() {
         (&["--frobnicate"], 125, "--frobnicate"),
         (&["images", "--frobnicate"], 125, "--frobnicate"),
         (&["run", "--network", "bridge", "x"], 125, "bridge"),
-        (&["run", "-v", "named:/x", "x"], 125, "named volumes"),
+        (&["run", "-v", "a:b", "x"], 125, "must be absolute"),
         (&["build"], 1, "PATH"),
         (&["run"], 1, "IMAGE"),
         (&["rmi"], 1, "IMAGE"),

@@ -91,8 +91,8 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
     pub(crate) user: Option<String>,
 
-    /// Bind mount a folder or file of the host
-    #[arg(short, long, value_name = "HOST:CONTAINER[:ro]")]
+    /// Mount a folder or file of the host, or a named volume
+    #[arg(short, long, value_name = "HOST|NAME:CONTAINER[:ro]")]
     pub(crate) volume: Vec<String>,
 
     /// Working directory inside the container

@@ -28,8 +28,9 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
         Command::Run(args) => {
             let here =
                 std::env::current_dir().map_err(|e| Failure::new(format!("working directory: {e}")))?;
-            RunSettings::new(*args, environment, &here)?;
-            Err(Failure::new("run is not supported yet").with_code(USAGE))
+            let settings = RunSettings::new(*args, environment, &here)?;
+            let store = open_store(environment).map_err(|failure| failure.with_code(USAGE))?;
+            super::run::run(&settings, &store)
         }
         Command::Images(args) | Command::Image(ImageCommand::Ls(args)) => images::run(&args, &store()?),
         Command::Tag(args) | Command::Image(ImageCommand::Tag(args)) => tag::run(&args, &store()?),

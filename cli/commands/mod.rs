@@ -12,6 +12,7 @@ mod info;
 mod inspect;
 mod load;
 mod rmi;
+mod run;
 mod save;
 mod tag;
 mod version;

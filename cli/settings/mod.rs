@@ -9,4 +9,4 @@ mod run;
 pub(crate) use build::{BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret};
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
-pub(crate) use run::{RunSettings, Volume};
+pub(crate) use run::RunSettings;

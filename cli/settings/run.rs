@@ -1,70 +1,22 @@
 //! `rbuild run`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rbuild_runtime::container::{self, Tmpfs, Volume, VolumeSource};
+use rbuild_runtime::sandbox::Network;
 
 use super::{Environment, pairs};
 use crate::args::RunArgs;
 use crate::exit::{Failure, USAGE};
 use crate::format::human;
 
-/// What a container is to be.
+/// Which image, and how its container is to be.
 #[derive(Debug)]
 pub(crate) struct RunSettings {
     /// The image: a name, an ID, or the path of an archive.
     pub(crate) image: String,
-    /// Program and arguments in place of the image's CMD; empty for those of the image.
-    pub(crate) command: Vec<String>,
-    /// In place of the image's ENTRYPOINT; `Some(None)` for none at all.
-    pub(crate) entrypoint: Option<Option<String>>,
-    /// Variables beside those of the image, later ones win.
-    pub(crate) env: Vec<(String, String)>,
-    /// Name of the container.
-    pub(crate) name: Option<String>,
-    /// Name of the machine.
-    pub(crate) hostname: Option<String>,
-    /// Loopback only.
-    pub(crate) network_none: bool,
-    /// Process 1 is rbuild's own init.
-    pub(crate) init: bool,
-    /// Standard input is handed on.
-    pub(crate) interactive: bool,
-    /// The program gets a terminal.
-    pub(crate) tty: bool,
-    /// Everything allowed.
-    pub(crate) privileged: bool,
-    /// `--cap-add`.
-    pub(crate) cap_add: Vec<String>,
-    /// `--cap-drop`.
-    pub(crate) cap_drop: Vec<String>,
-    /// `--security-opt no-new-privileges`.
-    pub(crate) no_new_privileges: bool,
-    /// Root file system without writes.
-    pub(crate) read_only: bool,
-    /// The container goes when its program has ended.
-    pub(crate) remove: bool,
-    /// Bytes of /dev/shm.
-    pub(crate) shm_size: Option<u64>,
-    /// Paths with a file system in memory: path, bytes.
-    pub(crate) tmpfs: Vec<(String, Option<u64>)>,
-    /// `user[:group]` in place of the image's.
-    pub(crate) user: Option<String>,
-    /// `--group-add`.
-    pub(crate) extra_groups: Vec<String>,
-    /// Working directory in place of the image's.
-    pub(crate) workdir: Option<String>,
-    /// Files and folders of the host.
-    pub(crate) volumes: Vec<Volume>,
-}
-
-/// `-v HOST:CONTAINER[:ro]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Volume {
-    /// Absolute path of the host; made as a folder if it is not there.
-    pub(crate) source: PathBuf,
-    /// Absolute path in the container.
-    pub(crate) target: String,
-    /// No writes.
-    pub(crate) readonly: bool,
+    /// How the container differs from what the image says.
+    pub(crate) container: container::RunSettings,
 }
 
 impl RunSettings {
@@ -83,37 +35,37 @@ impl RunSettings {
                 "the working directory '{dir}' is invalid, it needs to be an absolute path"
             )));
         }
-        Ok(Self {
-            image,
+        let container = container::RunSettings {
             command: words.collect(),
-            entrypoint: args.entrypoint.map(|e| Some(e).filter(|e| !e.is_empty())),
+            entrypoint: args.entrypoint.map(|e| if e.is_empty() { Vec::new() } else { vec![e] }),
             env,
-            name: args.name.map(name).transpose()?,
+            name: args.name,
             hostname: args.hostname,
-            network_none: network(&args.network)?,
+            workdir,
+            user: args.user,
+            extra_groups: args.group_add,
+            volumes: args.volume.iter().map(|v| volume(v, here)).collect::<Result<_, _>>()?,
+            tmpfs: args.tmpfs.iter().map(|t| tmpfs(t)).collect::<Result<_, _>>()?,
+            network: network(&args.network)?,
             init: args.init,
-            interactive: args.interactive,
-            tty: args.tty,
             privileged: args.privileged,
             cap_add: args.cap_add,
             cap_drop: args.cap_drop,
             no_new_privileges: no_new_privileges(&args.security_opt)?,
             read_only: args.read_only,
-            remove: args.rm,
             shm_size: args.shm_size.as_deref().map(|s| size("--shm-size", s)).transpose()?,
-            tmpfs: args.tmpfs.iter().map(|t| tmpfs(t)).collect::<Result<_, _>>()?,
-            user: args.user,
-            extra_groups: args.group_add,
-            workdir,
-            volumes: args.volume.iter().map(|v| volume(v, here)).collect::<Result<_, _>>()?,
-        })
+            interactive: args.interactive,
+            tty: args.tty,
+            remove: args.rm,
+        };
+        Ok(Self { image, container })
     }
 }
 
-fn network(mode: &str) -> Result<bool, Failure> {
+fn network(mode: &str) -> Result<Network, Failure> {
     match mode {
-        "host" | "default" => Ok(false),
-        "none" => Ok(true),
+        "host" | "default" => Ok(Network::Host),
+        "none" => Ok(Network::None),
         _ => Err(Failure::usage(format!("network {mode:?} is not supported: host or none"))),
     }
 }
@@ -121,18 +73,6 @@ fn network(mode: &str) -> Result<bool, Failure> {
 fn size(flag: &str, text: &str) -> Result<u64, Failure> {
     human::parse_size(text)
         .ok_or_else(|| Failure::usage(format!("invalid argument {text:?} for {flag}: no size")))
-}
-
-/// Docker's rule for names of containers.
-fn name(text: String) -> Result<String, Failure> {
-    let mut chars = text.chars();
-    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
-    if first && text.len() > 1 && chars.all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
-        return Ok(text);
-    }
-    Err(Failure::usage(format!(
-        "invalid container name ({text}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-    )))
 }
 
 fn no_new_privileges(options: &[String]) -> Result<bool, Failure> {
@@ -147,38 +87,39 @@ fn no_new_privileges(options: &[String]) -> Result<bool, Failure> {
     Ok(set)
 }
 
-/// `PATH[:size=N]`.
-fn tmpfs(text: &str) -> Result<(String, Option<u64>), Failure> {
+/// `PATH[:OPTIONS]`.
+fn tmpfs(text: &str) -> Result<Tmpfs, Failure> {
     let (path, options) = text.split_once(':').unwrap_or((text, ""));
     if !path.starts_with('/') {
         return Err(Failure::usage(format!("--tmpfs {text}: mount path must be absolute")));
     }
-    let mut bytes = None;
+    let mut tmpfs = Tmpfs { target: path.to_owned(), size: None, mode: None, readonly: false };
     for option in options.split(',').filter(|o| !o.is_empty()) {
+        let wrong = || Failure::usage(format!("--tmpfs {text}: option {option:?} is not supported"));
         match option.split_once('=') {
-            Some(("size", value)) => bytes = Some(size("--tmpfs", value)?),
+            Some(("size", value)) => tmpfs.size = Some(size("--tmpfs", value)?),
+            Some(("mode", value)) => tmpfs.mode = Some(u32::from_str_radix(value, 8).map_err(|_| wrong())?),
+            None if option == "ro" => tmpfs.readonly = true,
             // What every tmpfs of rbuild has anyway.
             None if matches!(option, "rw" | "nosuid" | "nodev") => {}
-            _ => return Err(Failure::usage(format!("--tmpfs {text}: option {option:?} is not supported"))),
+            _ => return Err(wrong()),
         }
     }
-    Ok((path.to_owned(), bytes))
+    Ok(tmpfs)
 }
 
+/// `CONTAINER`, `HOST:CONTAINER[:OPTIONS]` or `NAME:CONTAINER[:OPTIONS]`.
 fn volume(text: &str, here: &Path) -> Result<Volume, Failure> {
     let wrong = |what: &str| Failure::usage(format!("invalid volume specification: '{text}': {what}"));
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts[..] {
-        [source, target] => (source, target, ""),
-        [source, target, options] => (source, target, options),
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
         _ => return Err(wrong("HOST:CONTAINER[:ro] is wanted")),
     };
     if !target.starts_with('/') || target == "/" {
         return Err(wrong("the path in the container must be absolute, and not '/'"));
-    }
-    // docker takes a source without a slash for the name of a volume; rbuild keeps no volumes.
-    if !source.starts_with(['/', '.', '~']) {
-        return Err(wrong("named volumes are not supported; a folder begins with / or ."));
     }
     let mut readonly = false;
     for option in options.split(',').filter(|o| !o.is_empty()) {
@@ -189,7 +130,14 @@ fn volume(text: &str, here: &Path) -> Result<Volume, Failure> {
             _ => return Err(wrong(&format!("option {option:?} is not supported"))),
         }
     }
-    Ok(Volume { source: here.join(source), target: target.to_owned(), readonly })
+    let source = match source {
+        None => VolumeSource::Anonymous,
+        // As docker: what has no slash at its beginning is the name of a volume, and the dot stands for here.
+        Some(path) if path.starts_with(['/', '.']) => VolumeSource::Host(here.join(path)),
+        Some("") => return Err(wrong("the source is empty")),
+        Some(name) => VolumeSource::Named(name.to_owned()),
+    };
+    Ok(Volume { source, target: target.to_owned(), readonly })
 }
 
 /// Lines `KEY=VALUE` or `KEY`; empty lines and those that begin with `#` are left out (docker's opts.ParseEnvFile).

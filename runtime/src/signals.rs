@@ -107,9 +107,34 @@ fn watch(blocked: &Blocked, stopped: &io::PipeReader, mut on_signal: impl FnMut(
     }
 }
 
+/// Runs `work` on a thread that signals do not reach, and neither the threads that it starts. They have their usual
+/// effect meanwhile: on the thread that calls. This is for work before [`crate::container::run`], which must get
+/// every signal, that may leave a pool of threads behind.
+///
+/// # Errors
+/// The kernel refused a thread.
+pub fn shielded<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("shielded".to_owned()).spawn_scoped(scope, || {
+            SigSet::all().thread_block()?;
+            Ok(work())
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_of_shielded_work_hold_signals_back() {
+        let blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGUSR1);
+        let before = blocked();
+        let inside = shielded(|| std::thread::spawn(blocked).join().unwrap()).unwrap();
+        assert!(inside);
+        assert_eq!(blocked(), before);
+    }
 
     #[test]
     fn what_was_not_read_has_no_effect() {
