@@ -6,7 +6,7 @@ use rbuild_image::layer::{Flavour, View};
 
 use super::error::CopyError;
 use super::merge;
-use super::reuse::Reuse;
+use super::reuse::Links;
 use super::select::Selection;
 use super::write;
 
@@ -23,14 +23,14 @@ pub fn apply(
     dest: &View,
     upper: BorrowedFd<'_>,
     flavour: Flavour,
-    reuse: Option<&dyn Reuse>,
+    links: Links<'_>,
 ) -> Result<(), CopyError> {
     if selection.copy.link {
         // Made on nothing: such a layer does not depend on what is below it.
         let nothing = View::new(Vec::new(), flavour);
         let tree = merge::plan(selection, &nothing, upper)?;
-        return write::write(tree, Some(selection), upper, reuse);
+        return write::write(tree, Some(selection), upper, links);
     }
     let tree = merge::plan(selection, dest, upper)?;
-    write::write(tree, Some(selection), upper, reuse)
+    write::write(tree, Some(selection), upper, links)
 }

@@ -84,7 +84,7 @@ pub fn unpack_stream(mut tar: impl Read, into: BorrowedFd<'_>) -> Result<(), Cop
     let nothing = View::new(Vec::new(), Flavour::Trusted);
     let mut tree = Tree::new(&nothing, into)?;
     unpack(archive, &mut tree, super::tree::ROOT, None)?;
-    super::write::write(tree, None, into, None)
+    super::write::write(tree, None, into, super::reuse::Links::Never)
 }
 
 /// Makes the entries of an archive entries of the layer, below `top`.

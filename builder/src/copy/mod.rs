@@ -43,6 +43,6 @@ pub use digest::{CopyDigest, FileRecord, digest};
 pub use error::CopyError;
 pub use fetch::{Fetch, Fetched, NoNetwork};
 pub use owner::Owner;
-pub use reuse::{Reuse, Wanted};
+pub use reuse::{Links, Reuse, Wanted};
 pub use select::{Selection, select};
 pub use workdir::make_workdir;

@@ -26,6 +26,25 @@ impl Wanted {
     }
 }
 
+/// Whether what is written may share files with layers. A layer never changes, so layers may share files with each
+/// other, but with nothing that somebody can write to.
+#[derive(Clone, Copy)]
+pub enum Links<'a> {
+    /// A layer is written: files of the source's layers are linked, and those that [`Reuse`] finds.
+    Layer(Option<&'a dyn Reuse>),
+    /// Something else is written, a folder of the user's or a cache: all files are copies.
+    Never,
+}
+
+impl std::fmt::Debug for Links<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Layer(_) => "Layer",
+            Self::Never => "Never",
+        })
+    }
+}
+
 /// Knows files of the store that a new layer can link to. Asked only for files without extended attributes.
 pub trait Reuse: Sync {
     /// A file that is equal in everything that `wanted` says and that will never change. That it still looks so

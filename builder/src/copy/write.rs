@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use super::data::Mover;
 use super::error::CopyError;
 use super::owner::Owner;
-use super::reuse::{Reuse, Wanted};
+use super::reuse::{Links, Wanted};
 use super::select::Selection;
 use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree, XattrSource};
 use crate::context::path::{base_name, join, parent};
@@ -32,7 +32,7 @@ pub(crate) fn write(
     mut tree: Tree<'_>,
     selection: Option<&Selection>,
     upper: BorrowedFd<'_>,
-    reuse: Option<&dyn Reuse>,
+    links: Links<'_>,
 ) -> Result<(), CopyError> {
     let hiding: Vec<NodeId> =
         (0..tree.nodes.len()).filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides)).collect();
@@ -43,7 +43,7 @@ pub(crate) fn write(
         tree: &tree,
         selection,
         upper,
-        reuse,
+        links,
         mover: Mover::new(),
         us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
         linked: Mutex::default(),
@@ -58,7 +58,7 @@ struct Writer<'t, 'a> {
     tree: &'t Tree<'a>,
     selection: Option<&'t Selection>,
     upper: BorrowedFd<'t>,
-    reuse: Option<&'t dyn Reuse>,
+    links: Links<'t>,
     mover: Mover,
     us: Owner,
     /// Inodes of other layers that this layer already has a link to: never two, they would become one file.
@@ -231,6 +231,7 @@ impl Writer<'_, '_> {
         };
         let source = &selection.source;
         let meta = &found.meta;
+        let Links::Layer(reuse) = self.links else { return Ok(false) };
         // An empty file costs as much as a link to one.
         if meta.size == 0 {
             return Ok(false);
@@ -239,7 +240,7 @@ impl Writer<'_, '_> {
             let root = source.root_of(found.layer);
             return Ok(self.link(root, at, meta.inode, dir, name));
         }
-        let Some(reuse) = self.reuse.filter(|_| xattrs.is_empty()) else { return Ok(false) };
+        let Some(reuse) = reuse.filter(|_| xattrs.is_empty()) else { return Ok(false) };
         let Some(known) = source.hashes().get(meta, !source.is_folder()) else { return Ok(false) };
         let wanted = Wanted::new(known.content, meta.size, with.mode, with.owner, mtime);
         let Some(path) = reuse.find(&wanted) else { return Ok(false) };

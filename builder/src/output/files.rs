@@ -9,7 +9,7 @@ use rbuild_parser::plan::Root;
 
 use super::archive::replace;
 use crate::chain::Chain;
-use crate::copy::{apply, select};
+use crate::copy::{Links, apply, select};
 use crate::request::{Dest, Output, OutputKind};
 use crate::session::Session;
 use crate::step::linked;
@@ -42,7 +42,7 @@ fn flatten(session: &Session<'_>, chain: &Chain, into: &OwnedFd) -> Result<(), S
     let source = Arc::new(session.layers_context(chain).map_err(|failure| failure.message)?);
     let nothing = session.view(&Chain::scratch()).map_err(|failure| failure.message)?;
     let selection = select(&copy, &source, &nothing, session.fetch).map_err(|cause| cause.to_string())?;
-    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), None)
+    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never)
         .map_err(|cause| cause.to_string())
 }
 

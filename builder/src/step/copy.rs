@@ -8,7 +8,7 @@ use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 
 use super::{Making, StepFailure, find_or_make, key, log::StepLog};
 use crate::chain::Chain;
-use crate::copy::{CopyDigest, CopyError, Selection, apply, digest, select};
+use crate::copy::{CopyDigest, CopyError, Links, Selection, apply, digest, select};
 use crate::key::{CopyKey, StepKeyKind, StepRecord, chmod_text};
 use crate::session::Session;
 
@@ -40,7 +40,8 @@ fn write(
     making: &Making<'_>,
 ) -> Result<OwnTimes, StepFailure> {
     let dest = session.view(parent)?;
-    apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), None).map_err(failure)?;
+    apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), Links::Layer(None))
+        .map_err(failure)?;
     // Times come from the source and are in no key, so they make no difference here either.
     Ok(OwnTimes::IgnoreAll)
 }
@@ -122,5 +123,5 @@ pub(crate) fn fill(session: &Session<'_>, copy: &Copy, folder: &std::path::Path)
     let selection = select(&copy, &source, &nothing, session.fetch).map_err(failure)?;
     let into = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| StepFailure::io(&format!("open {}", folder.display()), &cause.into()))?;
-    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), None).map_err(failure)
+    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never).map_err(failure)
 }

@@ -70,7 +70,7 @@ impl Ground {
         fs::create_dir(&upper).unwrap();
         let view = self.view();
         let selection = select(copy, source, &view, &NoNetwork)?;
-        apply(&selection, &view, open(&upper).as_fd(), Flavour::Trusted, reuse)?;
+        apply(&selection, &view, open(&upper).as_fd(), Flavour::Trusted, crate::copy::Links::Layer(reuse))?;
         Ok(upper)
     }
 
