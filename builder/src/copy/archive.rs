@@ -138,13 +138,10 @@ impl Unpacker<'_, '_> {
             }
             EntryType::Symlink => Made::Symlink { target: link.unwrap_or_default(), with },
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                let header = entry.header();
-                let number = |n: io::Result<Option<u32>>| n.map(Option::unwrap_or_default);
-                let major = number(header.device_major()).map_err(failed)?;
-                let minor = number(header.device_minor()).map_err(failed)?;
                 let (kind, device) = match kind {
-                    EntryType::Char => (Kind::Char, (major, minor)),
-                    EntryType::Block => (Kind::Block, (major, minor)),
+                    EntryType::Char => (Kind::Char, device(entry.header()).map_err(failed)?),
+                    EntryType::Block => (Kind::Block, device(entry.header()).map_err(failed)?),
+                    // Writers leave the numbers of what is no device empty.
                     _ => (Kind::Fifo, (0, 0)),
                 };
                 Made::Special { kind, device, with }
@@ -314,6 +311,11 @@ impl Compression {
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(buffered)?),
         })
     }
+}
+
+/// Major and minor number.
+fn device(header: &tar::Header) -> io::Result<(u32, u32)> {
+    Ok((header.device_major()?.unwrap_or_default(), header.device_minor()?.unwrap_or_default()))
 }
 
 /// A file without a name on the file system of a directory.

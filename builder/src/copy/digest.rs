@@ -95,7 +95,7 @@ fn first_links(items: &[Item]) -> Vec<Option<usize>> {
         if !is_shared(item) {
             return None;
         }
-        let first = *seen.entry(item.meta.inode).or_insert(index);
+        let first = *seen.entry((item.layer, item.meta.inode)).or_insert(index);
         (first != index).then_some(first)
     };
     items.iter().enumerate().map(earlier).collect()

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rbuild_image::layer::View;
 
-use super::archive;
+use super::archive::{self, Archive};
 use super::error::CopyError;
 use super::owner::Owner;
 use super::select::{Pick, Rules, Selection};
@@ -38,6 +38,11 @@ impl Merge<'_, '_> {
         let wants_dir = dest.ends_with(b"/") || dest.ends_with(b"/.");
         // With --link there is nothing below, so there are no links to follow either.
         let target = self.tree.resolve(b"", dest, true)?;
+        if let Some(archive) = self.archive(pick)? {
+            // `--chmod` is for copies; what is unpacked, and the directories that lead there, do not see it.
+            let dir = self.tree.make_dirs(&target, &self.rules.unpacked_dirs())?;
+            return archive::unpack(archive, &mut self.tree, dir, self.rules.owner);
+        }
         let made = self.made_dirs();
         let needed = if wants_dir { target.as_slice() } else { parent(&target) };
         self.tree.make_dirs(needed, &made)?;
@@ -55,13 +60,6 @@ impl Merge<'_, '_> {
                 Ok(())
             }
             Pick::File { at, name, item } => {
-                if self.selection.copy.add && self.selection.copy.unpack != Some(false) {
-                    let source = &self.selection.source;
-                    if let Some(archive) = archive::detect(source, at, item)? {
-                        let dir = self.tree.make_dirs(&target, &made)?;
-                        return archive::unpack(archive, &mut self.tree, dir, self.rules.owner);
-                    }
-                }
                 let with = self.attributes(item, at)?;
                 let made = self.made(at, item, with);
                 self.file(&target, name, made)
@@ -72,16 +70,24 @@ impl Merge<'_, '_> {
                 self.file(&target, name, Made::File { content, with })
             }
             Pick::Fetched(fetched) => {
-                if self.selection.copy.unpack == Some(true)
-                    && let Some(archive) = archive::detect_in(&fetched.file, &fetched.name)?
-                {
-                    let dir = self.tree.make_dirs(&target, &made)?;
-                    return archive::unpack(archive, &mut self.tree, dir, self.rules.owner);
-                }
                 let with = self.of_mode(0o600, Some(fetched.mtime))?;
                 let content = Content::Range { file: fetched.file.clone(), offset: 0, size: fetched.size };
                 self.file(&target, &fetched.name, Made::File { content, with })
             }
+        }
+    }
+
+    /// The archive that a pick is, if it is to be unpacked (spec 3.5).
+    fn archive(&self, pick: &Pick) -> Result<Option<Archive>, CopyError> {
+        let copy = &self.selection.copy;
+        match pick {
+            Pick::File { at, item, .. } if copy.add && copy.unpack != Some(false) => {
+                archive::detect(&self.selection.source, at, item)
+            }
+            Pick::Fetched(fetched) if copy.unpack == Some(true) => {
+                archive::detect_in(&fetched.file, &fetched.name)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -98,7 +104,7 @@ impl Merge<'_, '_> {
         // The way down to the current item: nodes and the time they get in the end.
         let mut way: Vec<(Vec<u8>, NodeId)> = vec![(Vec::new(), top)];
         let mut times: Vec<(NodeId, FileTime)> = Vec::new();
-        let mut linked: HashMap<Inode, NodeId> = HashMap::new();
+        let mut linked: HashMap<(u32, Inode), NodeId> = HashMap::new();
         for item in items {
             let wanted = parent(&item.path);
             while way.last().is_some_and(|(path, _)| path != wanted) {
@@ -115,11 +121,11 @@ impl Merge<'_, '_> {
                 continue;
             }
             let is_file = item.meta.kind == Kind::File;
-            let first = linked.get(&item.meta.inode).copied().filter(|_| is_file);
+            let first = linked.get(&(item.layer, item.meta.inode)).copied().filter(|_| is_file);
             let made = first.map_or_else(|| self.made(&from, item, with), Made::Link);
             let id = self.put_file(dir, name, made)?;
             if is_file && item.meta.links > 1 {
-                linked.entry(item.meta.inode).or_insert(id);
+                linked.entry((item.layer, item.meta.inode)).or_insert(id);
             }
         }
         for (dir, time) in times {

@@ -12,7 +12,8 @@
 //!
 //! The rooms: `wildcard` and `select` find what is meant; `merge` (COPY) and `archive` (ADD) are the rules, applied
 //! to a `tree` in memory that stands for the destination with the new layer on it; `write` makes that tree a
-//! directory, with `data` moving bytes and `reuse` linking what an earlier layer already has; `owner`, `hint` and
+//! directory, with `data` moving bytes and `reuse` linking what an earlier layer already has,
+//! which `latest` knows; `owner`, `hint` and
 //! `fetch` look up names, help with typing errors, and stand for the network.
 //!
 //! Invariants: a conflict is found before anything is written; no path leaves the source's or the destination's
@@ -26,6 +27,7 @@ mod digest;
 mod error;
 mod fetch;
 mod hint;
+mod latest;
 mod merge;
 mod owner;
 mod reuse;
@@ -42,6 +44,7 @@ pub use archive::unpack_stream;
 pub use digest::{CopyDigest, FileRecord, digest};
 pub use error::CopyError;
 pub use fetch::{Fetch, Fetched, NoNetwork};
+pub(crate) use latest::Latest;
 pub use owner::Owner;
 pub use reuse::{Links, Reuse, Wanted};
 pub use select::{Selection, select};

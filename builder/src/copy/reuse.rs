@@ -50,4 +50,7 @@ pub trait Reuse: Sync {
     /// A file that is equal in everything that `wanted` says and that will never change. That it still looks so
     /// is checked; that it has this content is not.
     fn find(&self, wanted: &Wanted) -> Option<PathBuf>;
+
+    /// Takes note of a file that the new layer is going to have at `path`, relative to its root.
+    fn made(&self, wanted: &Wanted, path: &[u8]);
 }

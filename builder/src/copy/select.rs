@@ -11,6 +11,7 @@ use rbuild_parser::plan::{Chmod, Copy, CopySource, Root};
 use super::error::CopyError;
 use super::fetch::{Fetch, Fetched};
 use super::owner::{self, Owner};
+use super::tree::{Attributes, XattrSource};
 use super::wildcard;
 use crate::context::path::{base_name, clean, join, show};
 use crate::context::{ContentHash, Context, Found, Item, Kind, Meta, Sieve};
@@ -132,6 +133,16 @@ impl Rules {
             _ => 0o755,
         };
         (self.owner.unwrap_or(Owner::ROOT), mode)
+    }
+
+    /// The same for directories that lead to where an archive is unpacked.
+    pub(crate) fn unpacked_dirs(&self) -> Attributes {
+        Attributes {
+            owner: self.owner.unwrap_or(Owner::ROOT),
+            mode: 0o755,
+            mtime: None,
+            xattrs: XattrSource::NONE,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use super::data::Mover;
 use super::error::CopyError;
 use super::owner::Owner;
-use super::reuse::{Links, Wanted};
+use super::reuse::{Links, Reuse, Wanted};
 use super::select::Selection;
 use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree, XattrSource};
 use crate::context::path::{base_name, join, parent};
@@ -131,7 +131,11 @@ impl Writer<'_, '_> {
         with: &Attributes,
     ) -> Result<(), CopyError> {
         let xattrs = self.xattrs(with, content)?;
-        if self.link_instead(dir, name, content, with, &xattrs)? {
+        let wanted = self.wanted(content, with, &xattrs);
+        if let Some((reuse, wanted)) = &wanted {
+            reuse.made(wanted, path);
+        }
+        if self.link_instead(dir, name, content, with, wanted) {
             return Ok(());
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -215,6 +219,25 @@ impl Writer<'_, '_> {
         Ok(Ok(()))
     }
 
+    /// A file of the source as others of its kind are looked for: None if it is not worth a link, which
+    /// an empty file never is, or if its content is not known.
+    fn wanted(&self, content: &Content, with: &Attributes, xattrs: &Xattrs) -> Option<(&dyn Reuse, Wanted)> {
+        let Links::Layer(Some(reuse)) = self.links else { return None };
+        let (Content::Source(found, at), selection, mtime) = (content, self.selection?, with.mtime?) else {
+            return None;
+        };
+        let (source, size) = (&selection.source, found.meta.size);
+        if size == 0 || !xattrs.is_empty() {
+            return None;
+        }
+        let known = source.hashes().get(&found.meta, !source.is_folder()).map(|known| known.content);
+        let content = known.or_else(|| {
+            let hashed = selection.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+            hashed.get(at).copied()
+        })?;
+        Some((reuse, Wanted::new(content, size, with.mode, with.owner, mtime)))
+    }
+
     /// Links to an equal file of another layer, if there is one.
     fn link_instead(
         &self,
@@ -222,34 +245,27 @@ impl Writer<'_, '_> {
         name: &[u8],
         content: &Content,
         with: &Attributes,
-        xattrs: &Xattrs,
-    ) -> Result<bool, CopyError> {
+        wanted: Option<(&dyn Reuse, Wanted)>,
+    ) -> bool {
         let (Content::Source(found, at), Some(selection), Some(mtime)) =
             (content, self.selection, with.mtime)
         else {
-            return Ok(false);
+            return false;
         };
-        let source = &selection.source;
-        let meta = &found.meta;
-        let Links::Layer(reuse) = self.links else { return Ok(false) };
-        // An empty file costs as much as a link to one.
-        if meta.size == 0 {
-            return Ok(false);
+        if matches!(self.links, Links::Never) {
+            return false;
         }
-        if !source.is_folder() && looks_as(meta, meta.size, with, mtime) {
-            let root = source.root_of(found.layer);
-            return Ok(self.link(root, at, meta.inode, dir, name));
+        let (source, meta) = (&selection.source, &found.meta);
+        if !source.is_folder() && meta.size > 0 && looks_as(meta, meta.size, with, mtime) {
+            return self.link(source.root_of(found.layer), at, meta.inode, dir, name);
         }
-        let Some(reuse) = reuse.filter(|_| xattrs.is_empty()) else { return Ok(false) };
-        let Some(known) = source.hashes().get(meta, !source.is_folder()) else { return Ok(false) };
-        let wanted = Wanted::new(known.content, meta.size, with.mode, with.owner, mtime);
-        let Some(path) = reuse.find(&wanted) else { return Ok(false) };
-        let Ok(path) = CString::new(path.into_os_string().into_encoded_bytes()) else { return Ok(false) };
+        let Some(path) = wanted.and_then(|(reuse, wanted)| reuse.find(&wanted)) else { return false };
+        let Ok(path) = CString::new(path.into_os_string().into_encoded_bytes()) else { return false };
         match Meta::at(CWD, path.to_bytes()) {
             Ok(there) if there.kind == Kind::File && looks_as(&there, meta.size, with, mtime) => {
-                Ok(self.link(CWD, path.to_bytes(), there.inode, dir, name))
+                self.link(CWD, path.to_bytes(), there.inode, dir, name)
             }
-            _ => Ok(false),
+            _ => false,
         }
     }
 

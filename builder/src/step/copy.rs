@@ -8,7 +8,7 @@ use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 
 use super::{Making, StepFailure, find_or_make, key, log::StepLog};
 use crate::chain::Chain;
-use crate::copy::{CopyDigest, CopyError, Links, Selection, apply, digest, select};
+use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, apply, digest, select};
 use crate::key::{CopyKey, StepKeyKind, StepRecord, chmod_text};
 use crate::session::Session;
 
@@ -24,13 +24,28 @@ pub(crate) fn perform(
     let content = digest(&selection).map_err(failure)?;
     let below = (!copy.link).then_some(parent);
     let key = key(session, below, StepKeyKind::Copy(copy_key(copy, &content)));
-    find_or_make(session, step, parent, key, |making, _| {
-        let times = write(session, &selection, parent, making)?;
+    let mut latest = None;
+    let record = find_or_make(session, step, parent, key, |making, _| {
+        let latest = latest.insert(earlier_layer(session, step, copy)?);
+        let times = write(session, &selection, parent, making, Some(latest))?;
         if !copy.link {
             making.normalize(session)?;
         }
         Ok(times)
-    })
+    })?;
+    if let Some(latest) = latest {
+        latest.save(record.layer);
+    }
+    Ok(record)
+}
+
+/// What this instruction made before: most files of the next layer are the same.
+fn earlier_layer(session: &Session<'_>, step: &Step, copy: &Copy) -> Result<Latest, StepFailure> {
+    let folder = session.store.path().join("latest");
+    let latest = Latest::of(&folder, &[&step.stage, &step.text, &copy.dest]);
+    let Some(id) = latest.layer() else { return Ok(latest) };
+    let layer = session.store.layer(id).map_err(StepFailure::store)?;
+    Ok(latest.below(layer.map(|layer| layer.fs_path())))
 }
 
 fn write(
@@ -38,10 +53,11 @@ fn write(
     selection: &Selection,
     parent: &Chain,
     making: &Making<'_>,
+    latest: Option<&Latest>,
 ) -> Result<OwnTimes, StepFailure> {
     let dest = session.view(parent)?;
-    apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), Links::Layer(None))
-        .map_err(failure)?;
+    let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
+    apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), links).map_err(failure)?;
     // Times come from the source and are in no key, so they make no difference here either.
     Ok(OwnTimes::IgnoreAll)
 }
@@ -102,7 +118,7 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId,
     }
     let making = Making::new(session, &nothing)?;
     let mut log = StepLog::new(&crate::event::Silent, 0, &making.log_path());
-    let make = |making: &Making<'_>, _: &mut StepLog<'_>| write(session, &selection, &nothing, making);
+    let make = |making: &Making<'_>, _: &mut StepLog<'_>| write(session, &selection, &nothing, making, None);
     let (record, _) = super::make_layer(session, making, &mut log, key, digest, make)?;
     Ok(record.layer)
 }

@@ -218,11 +218,8 @@ fn classify(path: &str, written: &Written<'_>) -> Result<CopySource, PlanError> 
             Ok(CopySource::Http(path.to_owned()))
         };
     }
-    Ok(CopySource::Path(match (written.parents, path.starts_with('/')) {
-        (true, true) => path.to_owned(),
-        (true, false) => format!("/{path}"),
-        (false, _) => source(path),
-    }))
+    // A slash in front would make a pivot of a leading `./`.
+    Ok(CopySource::Path(if written.parents { path.to_owned() } else { source(path) }))
 }
 
 /// Whether a source is a git repository. `github.com/...` without a scheme is a path.

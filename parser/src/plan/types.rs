@@ -222,7 +222,7 @@ pub struct Copy {
 /// What is copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum CopySource {
-    /// A path or pattern inside [`Copy::from`]: absolute, cleaned (with `parents`: pivot still in it).
+    /// A path or pattern inside [`Copy::from`]: absolute and cleaned; with `parents` as written.
     Path(String),
     /// A heredoc.
     Inline(InlineFile),
