@@ -42,7 +42,7 @@ pub fn build(
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Result<Built, BuildError> {
-    let inputs = Inputs::open(store, request)?;
+    let inputs = Inputs::open(store, request, cancel)?;
     let mut bases = StoreBases::new(store);
     let plan = crate::planning::plan(&inputs, request, &mut bases, observer)?;
     let bases = bases.into_images();

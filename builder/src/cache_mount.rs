@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rbuild_image::store::Store;
 use rbuild_parser::plan::Sharing;
 
 /// A cache in use. Its lock is held as long as this lives.
@@ -72,6 +73,33 @@ pub(crate) fn take_empty(folder: &Path, identity: &CacheIdentity<'_>) -> io::Res
         std::fs::remove_dir_all(&path)?;
     }
     open(folder, &name, identity, lock)
+}
+
+/// Removes the caches of a store that no build uses right now.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn remove_unused(store: &Store) -> io::Result<()> {
+    let folder = folder_of(store);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // The lock files stay: to remove one that somebody waits for would let two in.
+        if entry.file_type()?.is_dir() && open_lock(&folder, &name)?.try_lock().is_ok() {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the caches of a store are.
+pub(crate) fn folder_of(store: &Store) -> PathBuf {
+    store.path().join("cache-mounts")
 }
 
 fn take_private(folder: &Path, name: &str, identity: &CacheIdentity<'_>) -> io::Result<CacheMount> {

@@ -43,7 +43,7 @@ impl Examined {
     /// # Errors
     /// One of them cannot be read, or the context is not there. Mistakes in the Dockerfile are no errors here.
     pub fn open(store: &Store, request: &Request) -> Result<Self, BuildError> {
-        let inputs = Inputs::open(store, request)?;
+        let inputs = Inputs::open(store, request, &crate::Cancel::new())?;
         let parsed = rbuild_parser::parse(&inputs.file.text);
         let options = Options { ignore: inputs.ignore, ..request.options.clone() };
         Ok(Self { file: inputs.file, path: inputs.path, parsed, options })

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use rbuild_image::store::{Store, TempDir};
 use rbuild_parser::pattern::IgnorePatterns;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::cancel::Cancel;
 use crate::context::{Context, HashCache};
 use crate::copy::unpack_stream;
 use crate::error::{BuildError, SourceFile};
@@ -46,8 +48,8 @@ struct Found {
 }
 
 impl Inputs {
-    pub(crate) fn open(store: &Store, request: &Request) -> Result<Self, BuildError> {
-        let found = find_context(store, &request.context)?;
+    pub(crate) fn open(store: &Store, request: &Request, cancel: &Cancel) -> Result<Self, BuildError> {
+        let found = find_context(store, &request.context, cancel)?;
         let (file, beside) = read_dockerfile(&found, &request.dockerfile)?;
         let ignore = read_ignore(found.folder.as_deref(), beside.as_deref())?;
         let hashes = HashCache::load(&store.path().join("files"));
@@ -85,7 +87,7 @@ fn open_named(
     Ok(named)
 }
 
-fn find_context(store: &Store, arg: &ContextArg) -> Result<Found, BuildError> {
+fn find_context(store: &Store, arg: &ContextArg, cancel: &Cancel) -> Result<Found, BuildError> {
     match arg {
         ContextArg::Folder(folder) => {
             if !folder.is_dir() {
@@ -97,18 +99,19 @@ fn find_context(store: &Store, arg: &ContextArg) -> Result<Found, BuildError> {
             }
             Ok(Found { folder: Some(folder.clone()), unpacked: None, text: None })
         }
-        ContextArg::Empty => Ok(Found { folder: None, unpacked: None, text: None }),
-        ContextArg::TarOnStdin => from_stdin(store),
+        ContextArg::Stdin => from_stdin(store, cancel),
     }
 }
 
 /// Standard input is an archive, or the Dockerfile alone, as docker has it.
-fn from_stdin(store: &Store) -> Result<Found, BuildError> {
-    let failed = |cause: &dyn std::fmt::Display| BuildError::Context {
-        path: PathBuf::from("-"),
-        cause: cause.to_string(),
+fn from_stdin(store: &Store, cancel: &Cancel) -> Result<Found, BuildError> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        if cancel.requested() {
+            return BuildError::Interrupted;
+        }
+        BuildError::Context { path: PathBuf::from("-"), cause: cause.to_string() }
     };
-    let mut stdin = io::stdin().lock();
+    let mut stdin = Stdin(cancel);
     let mut head = Vec::new();
     stdin.by_ref().take(1024).read_to_end(&mut head).map_err(|cause| failed(&cause))?;
     if !is_archive(&head) {
@@ -119,6 +122,27 @@ fn from_stdin(store: &Store) -> Result<Found, BuildError> {
     let into = temp.make_dir("context", 0o755)?;
     unpack_stream(io::Cursor::new(head).chain(stdin), into.as_fd()).map_err(|cause| failed(&cause))?;
     Ok(Found { folder: Some(temp.path().join("context")), unpacked: Some(temp), text: None })
+}
+
+/// Standard input that ends with an error when the build is cancelled: whoever writes it may be slow, or a person.
+struct Stdin<'a>(&'a Cancel);
+
+impl Read for Stdin<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        /// How long a cancelled build may wait.
+        const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let stdin = rustix::stdio::stdin();
+        loop {
+            if self.0.requested() {
+                return Err(io::Error::other("the build was interrupted"));
+            }
+            match rustix::event::poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PATIENCE)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::retry_on_intr(|| rustix::io::read(stdin, &mut *buffer))?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 /// Whether this is the beginning of a tar, plain or compressed.

@@ -41,4 +41,5 @@ mod session;
 mod step;
 
 pub use build::{Built, build};
+pub use cache_mount::remove_unused as remove_unused_caches;
 pub use cancel::Cancel;

@@ -43,10 +43,8 @@ pub struct Request {
 pub enum ContextArg {
     /// A folder.
     Folder(PathBuf),
-    /// A tar archive, compressed or not, on standard input.
-    TarOnStdin,
-    /// No files: the Dockerfile came on standard input alone.
-    Empty,
+    /// On standard input: a tar archive, compressed or not, or a Dockerfile alone, without files.
+    Stdin,
 }
 
 /// The Dockerfile.

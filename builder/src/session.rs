@@ -22,6 +22,9 @@ use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
 use crate::step::{StepFailure, linked, materialize};
 
+/// How often a step looks whether another rbuild is done with it.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// What the steps of one build share.
 pub(crate) struct Session<'a> {
     pub(crate) store: &'a Store,
@@ -186,7 +189,7 @@ impl<'a> Session<'a> {
 
     /// Where the folders of cache mounts are.
     pub(crate) fn cache_mounts(&self) -> PathBuf {
-        self.store.path().join("cache-mounts")
+        crate::cache_mount::folder_of(self.store)
     }
 
     /// False where `--no-cache` says so. WORKDIR is no work worth repeating (spec 7.4).
@@ -227,11 +230,19 @@ impl<'a> Session<'a> {
 
     /// Waits until no other rbuild runs the step under this key.
     pub(crate) fn lock_step(&self, key: RecordKey, step: usize) -> Result<StepLock, StepFailure> {
-        if let Some(lock) = self.store.try_lock_step(key).map_err(StepFailure::store)? {
-            return Ok(lock);
+        let mut told = false;
+        // The kernel's own waiting could not be ended by a cancelled build.
+        while !self.cancel.requested() {
+            if let Some(lock) = self.store.try_lock_step(key).map_err(StepFailure::store)? {
+                return Ok(lock);
+            }
+            if !told {
+                self.observer.on(Event::Waiting { step, holder: self.store.step_holder(key) });
+                told = true;
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
-        self.observer.on(Event::Waiting { step, holder: self.store.step_holder(key) });
-        self.store.lock_step(key).map_err(StepFailure::store)
+        Err(StepFailure::new("interrupted while another rbuild ran the step".to_owned()))
     }
 
     /// Has the layer's DiffID computed beside the steps, if the image will need it.

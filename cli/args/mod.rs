@@ -12,6 +12,7 @@ mod top;
 pub(crate) use build::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
 pub(crate) use run::RunArgs;
 pub(crate) use store::{
-    DfArgs, HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs, RmiArgs, SaveArgs, TagArgs,
+    DfArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs,
+    RmiArgs, SaveArgs, TagArgs,
 };
 pub(crate) use top::{Cli, Command, ImageCommand, SystemCommand, VersionArgs, command, with_default_command};

@@ -146,10 +146,29 @@ pub(crate) struct DfArgs {
 /// Arguments of `system prune`.
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
-    /// Remove everything that no named image needs, the whole build cache included
+    /// Remove all images without containers and the whole build cache, not just what nothing needs
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,
+}
+
+/// Arguments of `image prune`.
+#[derive(Debug, Args)]
+pub(crate) struct ImagePruneArgs {
+    /// Remove all images without containers, not just those without a name
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// Arguments of `fsck`.
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// Remove what is broken, and what needs it
+    #[arg(long)]
+    pub(crate) repair: bool,
 }

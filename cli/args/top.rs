@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
-    BuildArgs, DfArgs, HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs, RmiArgs,
-    RunArgs, SaveArgs, TagArgs,
+    BuildArgs, DfArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs,
+    PruneArgs, RmiArgs, RunArgs, SaveArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     /// Manage the store
     #[command(subcommand)]
     System(SystemCommand),
+    /// Check the store, and repair it
+    Fsck(FsckArgs),
     /// Show how rbuild works on this machine
     Info(VersionArgs),
     /// Show the version
@@ -69,6 +71,8 @@ pub(crate) enum ImageCommand {
     /// List images
     #[command(visible_alias = "list")]
     Ls(ImagesArgs),
+    /// Remove unused images
+    Prune(ImagePruneArgs),
     /// Remove one or more images
     #[command(visible_alias = "remove")]
     Rm(RmiArgs),
@@ -102,7 +106,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Common Commands", &["build", "run"]),
     ("Images", &["images", "history", "inspect", "tag", "rmi"]),
     ("Archives", &["load", "save", "import"]),
-    ("Management", &["image", "system", "info", "version"]),
+    ("Management", &["image", "system", "fsck", "info", "version"]),
 ];
 
 /// The parser, with the commands grouped in its help.

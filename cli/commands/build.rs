@@ -2,21 +2,19 @@
 
 mod check;
 mod failure;
+mod interrupt;
 mod request;
 mod show;
-mod stdin;
 
-use rbuild_builder::Cancel;
+use rbuild_builder::error::BuildError;
 use rbuild_builder::examine::Examined;
 use rbuild_builder::request::Request;
 use rbuild_image::store::Store;
 
+use self::interrupt::Interrupt;
 use crate::exit::{Exit, FAILURE, Failure, Outcome};
 use crate::settings::{BuildSettings, Look};
 use crate::ui::{self, Style};
-
-/// Signal number of Ctrl-C: what an interrupted build ends with.
-const SIGINT: i32 = 2;
 
 /// Builds an image.
 pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outcome {
@@ -25,8 +23,8 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
         return look_at(look, &request, store, style);
     }
     let progress = ui::progress(settings.progress, style);
-    let cancel = Cancel::new();
-    match rbuild_builder::build(store, &request, &*progress, &cancel) {
+    let interrupt = Interrupt::listen()?;
+    match rbuild_builder::build(store, &request, &*progress, interrupt.cancel()) {
         Ok(built) => {
             progress.finished();
             let id = built.image.map(|id| id.to_string());
@@ -41,8 +39,10 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
         }
         Err(error) => {
             progress.failed(&failure::report(&error));
-            let interrupted = matches!(error, rbuild_builder::error::BuildError::Interrupted);
-            Ok(if interrupted { Exit::signal(SIGINT) } else { Exit(FAILURE) })
+            Ok(match error {
+                BuildError::Interrupted => interrupt.exit(),
+                _ => Exit(FAILURE),
+            })
         }
     }
 }

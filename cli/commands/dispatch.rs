@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use rbuild_image::layer::Flavour;
 use rbuild_image::store::Store;
-use rbuild_runtime::rootless;
+use rbuild_runtime::{container, rootless};
 
-use super::{build, history, images, import, info, inspect, load, rmi, save, tag, version};
+use super::{build, df, fsck, history, images, import, info, inspect, load, prune, rmi, save, tag, version};
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
 use crate::settings::{BuildSettings, Environment, RunSettings};
@@ -15,7 +15,11 @@ use crate::ui::Style;
 /// Does what the command says. Arguments are checked before anything is done, so that a mistake needs no
 /// privilege and leaves no trace.
 pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> Outcome {
-    let store = || open_store(environment);
+    let store = || {
+        let store = open_store(environment)?;
+        sweep(&store);
+        Ok::<_, Failure>(store)
+    };
     match command {
         Command::Version(args) => version::run(&args),
         Command::Info(args) | Command::System(SystemCommand::Info(args)) => {
@@ -48,9 +52,10 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
             save::run(&args, &store()?, environment)
         }
         Command::Import(args) | Command::Image(ImageCommand::Import(args)) => import::run(&args, &store()?),
-        Command::System(SystemCommand::Df(_) | SystemCommand::Prune(_)) => {
-            Err(Failure::new("this command is not supported yet"))
-        }
+        Command::System(SystemCommand::Df(args)) => df::run(&args, &store()?),
+        Command::System(SystemCommand::Prune(args)) => prune::system(&args, &store()?, style),
+        Command::Image(ImageCommand::Prune(args)) => prune::images(&args, &store()?, style),
+        Command::Fsck(args) => fsck::run(&args, &store()?),
     }
 }
 
@@ -58,6 +63,14 @@ fn open_store(environment: &Environment) -> Result<Store, Failure> {
     let root = become_root(environment)?;
     let flavour = if rootless::in_user_namespace() { Flavour::User } else { Flavour::Trusted };
     Ok(Store::open(&root, flavour)?)
+}
+
+/// Removes what killed processes left: one look at two folders that are nearly always empty. `run` is in too much of a
+/// hurry for that; it sweeps while its program runs.
+fn sweep(store: &Store) {
+    // What cannot be swept now is no reason to fail: a later command tries again.
+    let _ = store.sweep();
+    let _ = container::sweep(store);
 }
 
 /// Makes this process root, in a user namespace where it is not (rbuild is then started a second time), and says

@@ -2,15 +2,18 @@
 
 mod age;
 mod build;
+mod df;
 mod dispatch;
 mod filter;
 mod find;
+mod fsck;
 mod history;
 mod images;
 mod import;
 mod info;
 mod inspect;
 mod load;
+mod prune;
 mod rmi;
 mod run;
 mod save;

@@ -1,6 +1,7 @@
 //! From settings to the builder's request.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use rbuild_builder::request::{
@@ -10,7 +11,6 @@ use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
 use rbuild_parser::plan::{NamedContext, Options};
 
-use super::stdin;
 use crate::commands::find;
 use crate::exit::Failure;
 use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, OutputFormat, OutputTarget};
@@ -49,15 +49,22 @@ fn sources(settings: &BuildSettings) -> Result<(ContextArg, DockerfileArg), Fail
     let dockerfile = match &settings.dockerfile {
         DockerfileSource::Context => DockerfileArg::Default,
         DockerfileSource::Path(path) => DockerfileArg::Path(path.clone()),
-        DockerfileSource::Stdin => DockerfileArg::Text(stdin::read_all()?),
+        DockerfileSource::Stdin => DockerfileArg::Text(read_stdin()?),
     };
-    Ok(match &settings.context {
-        ContextSource::Folder(path) => (ContextArg::Folder(path.clone()), dockerfile),
-        ContextSource::Stdin => match stdin::text_or_archive()? {
-            stdin::Content::Archive => (ContextArg::TarOnStdin, dockerfile),
-            stdin::Content::Text(text) => (ContextArg::Empty, DockerfileArg::Text(text)),
-        },
-    })
+    let context = match &settings.context {
+        ContextSource::Folder(path) => ContextArg::Folder(path.clone()),
+        ContextSource::Stdin => ContextArg::Stdin,
+    };
+    Ok((context, dockerfile))
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    io::stdin()
+        .lock()
+        .read_to_end(&mut text)
+        .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
+    Ok(text)
 }
 
 fn platform(text: &str) -> Result<String, Failure> {

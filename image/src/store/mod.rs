@@ -40,6 +40,7 @@ mod names;
 mod open;
 mod prune;
 mod records;
+mod repair;
 mod step_lock;
 mod temp;
 #[cfg(test)]

@@ -17,6 +17,12 @@ pub struct Usage {
     pub records: u64,
     /// What is in the making, and what was left behind.
     pub temporary: u64,
+    /// Containers, by the name of their folder.
+    pub containers: BTreeMap<String, u64>,
+    /// Named volumes.
+    pub volumes: BTreeMap<String, u64>,
+    /// Cache mounts, indexes, locks, and the folders that hold everything.
+    pub rest: u64,
     /// The layers of each image, lowest first.
     pub image_layers: BTreeMap<ImageId, Vec<LayerId>>,
 }
@@ -39,6 +45,9 @@ impl Usage {
             + self.images
             + self.records
             + self.temporary
+            + self.containers.values().sum::<u64>()
+            + self.volumes.values().sum::<u64>()
+            + self.rest
     }
 
     /// Layers that no image has.
@@ -80,6 +89,11 @@ impl Store {
         usage.images = self.measure(&mut meter, "images")? + self.measure(&mut meter, "names")?;
         usage.records = self.measure(&mut meter, "records")? + self.measure(&mut meter, "logs")?;
         usage.temporary = self.measure(&mut meter, "tmp")?;
+        usage.containers = self.measure_each(&mut meter, "containers")?;
+        usage.volumes = self.measure_each(&mut meter, "volumes")?;
+        let measured = usage.total();
+        // So that everything adds up, whatever else there is.
+        usage.rest = self.measure(&mut Meter::default(), ".")?.saturating_sub(measured);
         Ok(usage)
     }
 
@@ -93,6 +107,11 @@ impl Store {
             );
         }
         Ok(layers)
+    }
+
+    fn measure_each(&self, meter: &mut Meter, folder: &str) -> Result<BTreeMap<String, u64>, StoreError> {
+        let names = self.names_in(folder)?.into_iter();
+        names.map(|name| Ok((name.clone(), self.measure(meter, &format!("{folder}/{name}"))?))).collect()
     }
 
     pub(super) fn measure(&self, meter: &mut Meter, path: &str) -> Result<u64, StoreError> {

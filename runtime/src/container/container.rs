@@ -151,6 +151,7 @@ impl Container {
         let code = foreground.run(signals, || {
             // There is time now. What cannot be swept is for the next one.
             let _ = list::sweep(&self.store);
+            let _ = self.store.sweep();
         })?;
         if !self.settings.remove {
             let finished = Some(Timestamp::now());
