@@ -6,6 +6,8 @@ mod bad_archives;
 mod bad_builds;
 mod build;
 mod conformance;
+mod interrupts;
+mod prune;
 mod run;
 mod store;
 mod usage;

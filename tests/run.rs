@@ -9,7 +9,7 @@ fn exit_codes_are_dockers() {
     for (args, code) in [
         (&["busybox", "true"][..], 0),
         (&["busybox", "sh", "-c", "exit 7"], 7),
-        (&["busybox", "sh", "-c", "kill -9 $$"], 137),
+        (&["--init", "busybox", "sh", "-c", "kill -9 $$"], 137),
         (&["busybox", "no-such-program"], 127),
         (&["busybox", "/etc/passwd"], 126),
         (&["no-such-image"], 125),
