@@ -17,7 +17,14 @@ pub(super) fn config(changes: &[String]) -> Result<ContainerConfig, Failure> {
     let options = Options { build_platform: Platform::host().to_string(), ..Options::default() };
     let planned = plan::plan(&parsed.dockerfile, &options, &mut Scratch).map_err(|e| wrong(e.message))?;
     match planned.plan.steps.first() {
-        None => Ok(container_config(planned.plan.target.config)),
+        None => {
+            let mut config = container_config(planned.plan.target.config);
+            // FROM scratch brings a PATH; docker's import has one only where a change speaks of it.
+            if !changes.iter().any(|change| change.contains("PATH")) {
+                config.env.retain(|variable| !variable.starts_with("PATH="));
+            }
+            Ok(config)
+        }
         Some(step) => Err(wrong(format!("{} is not a valid change command", step.text))),
     }
 }
