@@ -16,6 +16,7 @@
 //! | `run.script` | a heredoc that is a program | its body |
 //! | `run.hosts` | names that resolve | `--add-host` (the names, not the addresses) |
 //! | `copy.*` flags | they shape the layer | the instruction |
+//! | `copy.origin` | files of a context keep their old times, those of a stage have new ones | `--from` |
 //! | `copy.content` | what is copied: names, kinds, modes, owners, links, attributes, data | any of these; never a time |
 //! | `copy.sources` | without `content` (URLs, git): what was fetched | the source's answer |
 //! | `workdir.*` | path, owner and time of the directory | WORKDIR, USER, SOURCE_DATE_EPOCH |
@@ -27,6 +28,6 @@ mod record;
 
 pub(crate) use record::chmod_text;
 pub use record::{
-    CopyKey, FORMAT, MountKey, MountKeyKind, RunKey, RunNetworkKey, SharingKey, StepKey, StepKeyKind,
+    CopyKey, FORMAT, MountKey, MountKeyKind, Origin, RunKey, RunNetworkKey, SharingKey, StepKey, StepKeyKind,
     StepRecord, WorkdirKey,
 };

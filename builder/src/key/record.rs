@@ -2,7 +2,7 @@
 
 use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::time::Timestamp;
-use rbuild_parser::plan::{Chmod, RunNetwork, Sharing};
+use rbuild_parser::plan::{Chmod, Root, RunNetwork, Sharing};
 use serde::{Deserialize, Serialize};
 
 /// Version of the records. A change of what is in a key, or of what it means, needs a new one.
@@ -122,6 +122,7 @@ impl From<Sharing> for SharingKey {
 #[expect(missing_docs, reason = "the table above says what each is")]
 pub struct CopyKey {
     pub add: bool,
+    pub origin: Origin,
     pub dest: String,
     pub chown: Option<String>,
     pub chmod: Option<String>,
@@ -131,6 +132,27 @@ pub struct CopyKey {
     pub unpack: Option<bool>,
     /// Digest over everything that the sources select, as it will be written.
     pub content: String,
+}
+
+/// Where the files of a copy come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A build context.
+    Context,
+    /// A stage or an image.
+    Layers,
+}
+
+impl Origin {
+    /// What the files of a state are.
+    #[must_use]
+    pub fn of(root: &Root) -> Self {
+        match root {
+            Root::MainContext | Root::NamedContext(_) => Self::Context,
+            Root::Scratch | Root::Base(_) | Root::Step(_) => Self::Layers,
+        }
+    }
 }
 
 /// The text of a `--chmod`.

@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 
 use rbuild_image::digest::LayerId;
 use rbuild_image::layer::OwnTimes;
+use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 
 use super::{Making, StepFailure, find_or_make, key, log::StepLog};
 use crate::chain::Chain;
 use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, apply, digest, select};
-use crate::key::{CopyKey, StepKeyKind, StepRecord, chmod_text};
+use crate::key::{CopyKey, Origin, StepKeyKind, StepRecord, chmod_text};
 use crate::session::Session;
 
 pub(crate) fn perform(
@@ -55,16 +56,17 @@ fn write(
     making: &Making<'_>,
     latest: Option<&Latest>,
 ) -> Result<OwnTimes, StepFailure> {
+    let started = Timestamp::now();
     let dest = session.view(parent)?;
     let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
     apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), links).map_err(failure)?;
-    // Times come from the source and are in no key, so they make no difference here either.
-    Ok(OwnTimes::IgnoreAll)
+    Ok(OwnTimes::IgnoreSince(started))
 }
 
 fn copy_key(copy: &Copy, content: &CopyDigest) -> CopyKey {
     CopyKey {
         add: copy.add,
+        origin: Origin::of(&copy.from),
         dest: copy.dest.clone(),
         chown: copy.chown.clone(),
         chmod: copy.chmod.as_ref().map(chmod_text),
