@@ -71,7 +71,7 @@ fn what_is_needed_is_not_pruned() {
     sandbox.rbuild_with_input(&["system", "prune", "-a"], b"n\n").succeeded().saying("all build cache");
     assert!(is_cached(&sandbox), "n means no");
     sandbox.rbuild(&["system", "prune", "-a", "-f"]).succeeded();
-    assert_eq!(layers(&sandbox), [PathBuf::new(); 0]);
+    assert!(layers(&sandbox).is_empty());
     sandbox.rbuild(&["images", "-q"]).succeeded().printing("");
     sandbox.rbuild(&["fsck"]).succeeded();
 }

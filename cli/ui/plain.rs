@@ -123,10 +123,10 @@ impl<W: Write + Send> Observer for Plain<W> {
             Event::Log { step, bytes, .. } => state.log(step, Some(bytes), &mut text),
             Event::Cached(step) => state.end(step, "CACHED"),
             Event::Done { step, duration } => {
-                state.end(step, &format!("DONE {:.1}s", duration.as_secs_f64()))
+                state.end(step, &format!("DONE {:.1}s", duration.as_secs_f64()));
             }
             Event::Failed { step, duration } => {
-                state.end(step, &format!("ERROR after {:.1}s", duration.as_secs_f64()))
+                state.end(step, &format!("ERROR after {:.1}s", duration.as_secs_f64()));
             }
             Event::Warning(warning) => {
                 state.speaking = None;

@@ -131,10 +131,10 @@ impl State {
     /// Ends a step's live line; returns its title.
     fn end(&mut self, step: StepRef) -> String {
         self.ended += 1;
-        if let Some(run) = self.runs.get_mut(step) {
-            if let Some((bar, _)) = run.live.take() {
-                bar.finish_and_clear();
-            }
+        if let Some(run) = self.runs.get_mut(step)
+            && let Some((bar, _)) = run.live.take()
+        {
+            bar.finish_and_clear();
         }
         self.steps.get(step).map(|i| i.title.clone()).unwrap_or_default()
     }

@@ -37,7 +37,7 @@ impl Sandbox {
         if containers_are_possible() {
             return Some(Self::with_busybox());
         }
-        eprintln!("SKIP neither root nor a user namespace: no containers on this machine");
+        println!("SKIP neither root nor a user namespace: no containers on this machine");
         None
     }
 

@@ -83,7 +83,8 @@ pub fn unpack_stream(mut tar: impl Read, into: BorrowedFd<'_>) -> Result<(), Cop
     };
     let nothing = View::new(Vec::new(), Flavour::Trusted);
     let mut tree = Tree::new(&nothing, into)?;
-    unpack(archive, &mut tree, super::tree::ROOT, None)?;
+    // Who owns the files of a context makes no difference, and a rootless user may not be able to say it.
+    unpack(archive, &mut tree, super::tree::ROOT, Some(Owner::ROOT))?;
     super::write::write(tree, None, into, super::reuse::Links::Never)
 }
 

@@ -17,8 +17,8 @@ enum Piece<'a> {
 /// What ends a body.
 enum End {
     Input,
-    End,
-    Else,
+    EndWord,
+    ElseWord,
 }
 
 pub(super) fn template(text: &str) -> Result<Vec<Node>, String> {
@@ -27,8 +27,8 @@ pub(super) fn template(text: &str) -> Result<Vec<Node>, String> {
     let (nodes, end) = body(&mut rest)?;
     match end {
         End::Input => Ok(nodes),
-        End::End => Err("unexpected {{end}}".into()),
-        End::Else => Err("unexpected {{else}}".into()),
+        End::EndWord => Err("unexpected {{end}}".into()),
+        End::ElseWord => Err("unexpected {{else}}".into()),
     }
 }
 
@@ -67,8 +67,8 @@ fn body<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, 
         };
         let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((action, ""));
         match word {
-            "end" => return Ok((nodes, End::End)),
-            "else" if rest.trim().is_empty() => return Ok((nodes, End::Else)),
+            "end" => return Ok((nodes, End::EndWord)),
+            "else" if rest.trim().is_empty() => return Ok((nodes, End::ElseWord)),
             "range" => nodes.push(range(rest, pieces)?),
             "if" => {
                 let condition = pipeline(rest)?;
@@ -101,10 +101,10 @@ fn range<'a>(head: &str, pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result
 fn block<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, Vec<Node>), String> {
     let (first, end) = body(pieces)?;
     match end {
-        End::End => Ok((first, Vec::new())),
+        End::EndWord => Ok((first, Vec::new())),
         End::Input => Err("missing {{end}}".into()),
-        End::Else => match body(pieces)? {
-            (second, End::End) => Ok((first, second)),
+        End::ElseWord => match body(pieces)? {
+            (second, End::EndWord) => Ok((first, second)),
             _ => Err("missing {{end}}".into()),
         },
     }
