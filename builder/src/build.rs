@@ -16,6 +16,7 @@ use crate::cancel::Cancel;
 use crate::chain::Chain;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
 use crate::event::{Event, Observer, StepInfo};
+use crate::explain::{self, Trace};
 use crate::fetch::Http;
 use crate::inputs::Inputs;
 use crate::output;
@@ -51,6 +52,7 @@ pub fn build(
     let fetch = Http::new(open_downloads(store)?);
     let wants_image = output::wants_image(request);
 
+    let trace = Trace::new(&plan.steps, |base| bases[base as usize].id);
     std::thread::scope(|scope| {
         let sealer = Sealer::new(scope, &plan, wants_image);
         let session = Session::new(Parts {
@@ -63,13 +65,30 @@ pub fn build(
             cancel,
             sealer: &sealer,
             fetch: &fetch,
+            trace: &trace,
         });
         let outcome = run_steps(&session, &inputs.file, &steps);
         sealer.end(outcome.is_err());
         inputs.remember();
-        outcome?;
-        finish(&session, &inputs.file)
+        let built = outcome.and_then(|()| finish(&session, &inputs.file));
+        trace.save(store, &request.id, inputs.path.as_deref(), ended(&built, request));
+        built
     })
+}
+
+/// What is remembered of how a build ended.
+fn ended(
+    built: &Result<Built, BuildError>,
+    request: &Request,
+) -> (explain::Outcome, Option<ImageId>, Vec<String>) {
+    match built {
+        Ok(built) => {
+            let names = request.names.iter().map(ToString::to_string).collect();
+            (explain::Outcome::Done, built.image, names)
+        }
+        Err(BuildError::Interrupted) => (explain::Outcome::Interrupted, None, Vec::new()),
+        Err(_) => (explain::Outcome::Failed, None, Vec::new()),
+    }
 }
 
 /// Where downloads lie while they are used; they have no name there.

@@ -11,6 +11,7 @@
 //! - `planning`, `bases`: the parser's plan, with base images from the store.
 //! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
+//! - [`explain`]: what each build did, and why its steps ran or did not.
 //! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
 //! - `seal`, `assemble`, `output`: DiffIDs beside the steps, the image's configuration, archives.
 //!
@@ -29,6 +30,7 @@ pub mod copy;
 pub mod error;
 pub mod event;
 pub mod examine;
+pub mod explain;
 pub mod fetch;
 mod inputs;
 pub mod key;

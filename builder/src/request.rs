@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use rbuild_image::reference::Reference;
 use rbuild_parser::plan::Options;
 
+use crate::explain::BuildId;
+
 /// One build.
 #[derive(Debug)]
 pub struct Request {
+    /// The name under which the build is remembered.
+    pub id: BuildId,
     /// Where the files come from.
     pub context: ContextArg,
     /// Where the Dockerfile is.
@@ -36,6 +40,8 @@ pub struct Request {
     pub outputs: Vec<Output>,
     /// The bound on steps that run at the same time.
     pub parallel: usize,
+    /// True if the outputs of steps that come from the cache are shown again (`--replay-logs`).
+    pub replay_logs: bool,
 }
 
 /// The build context.

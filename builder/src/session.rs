@@ -16,6 +16,7 @@ use crate::chain::Chain;
 use crate::context::Context;
 use crate::copy::Fetch;
 use crate::event::{Event, Observer};
+use crate::explain::{Selected, Trace, encode_inputs};
 use crate::inputs::Contexts;
 use crate::key::StepRecord;
 use crate::request::{NoCache, Request, Secret};
@@ -37,6 +38,7 @@ pub(crate) struct Session<'a> {
     pub(crate) cancel: &'a Cancel,
     pub(crate) sealer: &'a dyn Seal,
     pub(crate) fetch: &'a (dyn Fetch + Sync),
+    pub(crate) trace: &'a Trace,
     results: Vec<OnceLock<StepResult>>,
     /// Layers that were looked up; most steps share most of theirs.
     layers: Mutex<BTreeMap<LayerId, Layer>>,
@@ -70,11 +72,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) cancel: &'a Cancel,
     pub(crate) sealer: &'a dyn Seal,
     pub(crate) fetch: &'a (dyn Fetch + Sync),
+    pub(crate) trace: &'a Trace,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Self {
-        let Parts { store, request, plan, bases, contexts, observer, cancel, sealer, fetch } = parts;
+        let Parts { store, request, plan, bases, contexts, observer, cancel, sealer, fetch, trace } = parts;
         let results = plan.steps.iter().map(|_| OnceLock::new()).collect();
         Self {
             store,
@@ -86,6 +89,7 @@ impl<'a> Session<'a> {
             cancel,
             sealer,
             fetch,
+            trace,
             results,
             layers: Mutex::default(),
             folders: Mutex::default(),
@@ -226,6 +230,14 @@ impl<'a> Session<'a> {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(record.layer, layer.clone());
         let bytes = serde_json::to_vec(record).expect("the record has only strings, numbers and lists");
         self.store.put_record(key, &bytes).map_err(StepFailure::store)
+    }
+
+    /// Stores which files went into a key, beside the record that will be there.
+    pub(crate) fn keep_inputs(&self, key: RecordKey, sets: &[Selected]) -> Result<(), StepFailure> {
+        match encode_inputs(sets) {
+            Some(bytes) => self.store.put_inputs(key, &bytes).map_err(StepFailure::store),
+            None => Ok(()),
+        }
     }
 
     /// Waits until no other rbuild runs the step under this key.

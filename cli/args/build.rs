@@ -40,6 +40,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_enum, value_name = "FORM", conflicts_with_all = ["check", "call"])]
     pub(crate) print: Option<PrintForm>,
 
+    /// Say for every step why it ran or did not
+    #[arg(long)]
+    pub(crate) explain: bool,
+
     /// Name of the Dockerfile (default: PATH/Dockerfile), - for standard input
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
@@ -60,6 +64,10 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) no_cache: bool,
 
+    /// Do not use the cache for these stages
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+
     /// Output destination: DIR, -, or type=docker|oci|tar|local,dest=PATH (- is standard output)
     #[arg(short, long, value_name = "DEST")]
     pub(crate) output: Vec<String>,
@@ -75,6 +83,10 @@ pub(crate) struct BuildArgs {
     /// Suppress the build output and print the image ID on success
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    /// Show the output of cached steps again
+    #[arg(long)]
+    pub(crate) replay_logs: bool,
 
     /// Secret to expose to the build: id=ID[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "SECRET")]

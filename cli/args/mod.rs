@@ -5,11 +5,13 @@
 //! [`crate::settings`].
 
 mod build;
+mod explain;
 mod run;
 mod store;
 mod top;
 
 pub(crate) use build::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
+pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
 pub(crate) use run::RunArgs;
 pub(crate) use store::{
     DfArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs,

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
-    BuildArgs, DfArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs,
-    PruneArgs, RmiArgs, RunArgs, SaveArgs, TagArgs,
+    BuildArgs, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs,
+    InspectArgs, LoadArgs, LogsArgs, PruneArgs, RmiArgs, RunArgs, SaveArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon
@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Create and run a container from an image
     Run(Box<RunArgs>),
+    /// Say for every step of a build why it ran or did not
+    Explain(ExplainArgs),
+    /// Show what the steps of a build wrote
+    Logs(LogsArgs),
     /// List images
     Images(ImagesArgs),
     /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
@@ -102,8 +106,9 @@ pub(crate) struct VersionArgs {
 }
 
 /// The commands as `rbuild --help` groups them.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Common Commands", &["build", "run"]),
+    ("Builds", &["explain", "logs"]),
     ("Images", &["images", "history", "inspect", "tag", "rmi"]),
     ("Archives", &["load", "save", "import"]),
     ("Management", &["image", "system", "fsck", "info", "version"]),

@@ -12,8 +12,9 @@ use rbuild_builder::request::Request;
 use rbuild_image::store::Store;
 
 use self::interrupt::Interrupt;
+use super::explain;
 use crate::exit::{Exit, FAILURE, Failure, Outcome};
-use crate::settings::{BuildSettings, Look};
+use crate::settings::{BuildSettings, Look, ProgressMode};
 use crate::ui::{self, Style};
 
 /// Builds an image.
@@ -24,9 +25,16 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
     }
     let progress = ui::progress(settings.progress, style);
     let interrupt = Interrupt::listen()?;
-    match rbuild_builder::build(store, &request, &*progress, interrupt.cancel()) {
+    let outcome = rbuild_builder::build(store, &request, &*progress, interrupt.cancel());
+    let explanation = || {
+        if settings.explain {
+            ui::note(&explain::of_build(store, &request.id, settings.progress == ProgressMode::Json));
+        }
+    };
+    match outcome {
         Ok(built) => {
             progress.finished();
+            explanation();
             let id = built.image.map(|id| id.to_string());
             if let (Some(path), Some(id)) = (&settings.iidfile, &id) {
                 std::fs::write(path, id)
@@ -39,6 +47,7 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
         }
         Err(error) => {
             progress.failed(&failure::report(&error));
+            explanation();
             Ok(match error {
                 BuildError::Interrupted => interrupt.exit(),
                 _ => Exit(FAILURE),

@@ -6,7 +6,10 @@ use rbuild_image::layer::Flavour;
 use rbuild_image::store::Store;
 use rbuild_runtime::{container, rootless};
 
-use super::{build, df, fsck, history, images, import, info, inspect, load, prune, rmi, save, tag, version};
+use super::{
+    build, df, explain, fsck, history, images, import, info, inspect, load, logs, prune, rmi, save, tag,
+    version,
+};
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
 use crate::settings::{BuildSettings, Environment, RunSettings};
@@ -36,6 +39,8 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
             let store = open_store(environment).map_err(|failure| failure.with_code(USAGE))?;
             super::run::run(&settings, &store)
         }
+        Command::Explain(args) => explain::run(&args, &store()?),
+        Command::Logs(args) => logs::run(&args, &store()?),
         Command::Images(args) | Command::Image(ImageCommand::Ls(args)) => images::run(&args, &store()?),
         Command::Tag(args) | Command::Image(ImageCommand::Tag(args)) => tag::run(&args, &store()?),
         Command::Rmi(args) | Command::Image(ImageCommand::Rm(args)) => rmi::run(&args, &store()?, style),

@@ -25,6 +25,12 @@ pub(crate) struct BuildSettings {
     pub(crate) platform: Option<String>,
     /// No step may come from the cache.
     pub(crate) no_cache: bool,
+    /// No step of these stages may.
+    pub(crate) no_cache_stages: Vec<String>,
+    /// Show the output of steps that come from the cache.
+    pub(crate) replay_logs: bool,
+    /// Say at the end why steps ran.
+    pub(crate) explain: bool,
     /// RUN steps have loopback only.
     pub(crate) network_none: bool,
     /// Further sources of files by name.
@@ -181,6 +187,9 @@ impl BuildSettings {
                 .or_else(|| environment.value("DOCKER_DEFAULT_PLATFORM"))
                 .filter(|p| !p.is_empty()),
             no_cache: args.no_cache,
+            no_cache_stages: args.no_cache_filter,
+            replay_logs: args.replay_logs,
+            explain: args.explain,
             network_none: network(&args.network)?,
             contexts: contexts(&args.build_context)?,
             secrets,

@@ -15,7 +15,7 @@ mod report;
 mod style;
 mod tty;
 
-pub(crate) use print::{complain, explain, print, warn};
+pub(crate) use print::{complain, explain, note, print, print_raw, warn};
 pub(crate) use progress::progress;
 pub(crate) use report::{Place, Problem, Report};
 pub(crate) use style::Style;

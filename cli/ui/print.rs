@@ -38,6 +38,11 @@ pub(crate) fn explain(report: &Report, style: Style) {
     to_stderr(report.text(style).as_bytes());
 }
 
+/// Prints what belongs to the progress of a build, on standard error.
+pub(crate) fn note(text: &str) {
+    to_stderr(text.as_bytes());
+}
+
 /// Prints a warning to standard error.
 pub(crate) fn warn(message: &str, style: Style) {
     to_stderr(format!("{} {message}\n", style.warning("WARNING:")).as_bytes());

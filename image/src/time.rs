@@ -39,6 +39,13 @@ impl Timestamp {
     pub fn now() -> Self {
         Self::from(SystemTime::now())
     }
+
+    /// The clock by which the kernel stamps files. It stands still between two ticks, so a file that is made after
+    /// [`Timestamp::now`] was asked can bear an earlier time; never one before this.
+    pub fn now_of_files() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        Self::new(now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or_default())
+    }
 }
 
 impl From<SystemTime> for Timestamp {

@@ -6,13 +6,14 @@
 //! | field | why it is in | what changes it |
 //! |---|---|---|
 //! | `format` | a later rbuild may read a record differently | a new version of this module |
-//! | `platform` | emulated programs behave differently | `--platform` |
+//! | `platform` | emulated programs behave differently; only of a RUN, since copying is the same everywhere | `--platform` |
 //! | `parent` | a step can read all of the file system it starts from | another *result* of the steps before; their text does not matter |
 //! | `run.argv` | what is run | the instruction, SHELL |
 //! | `run.env` | the program sees it | ENV, every ARG in scope, the base image's ENV |
 //! | `run.workdir`, `run.user` | where and as whom | WORKDIR, USER |
 //! | `run.network`, `run.insecure` | what it may reach | `--network`, `--security` |
 //! | `run.mounts` | what it sees beside its root; for bind mounts the *content* of what is mounted | the flag; any file below a bind's source |
+//! | `run.mounts` of caches | the folder shown, and what a new cache starts with; never what is in it | `id`, `source`, `from`, `uid`, `gid`, `mode`, `sharing`, `ro` |
 //! | `run.script` | a heredoc that is a program | its body |
 //! | `run.hosts` | names that resolve | `--add-host` (the names, not the addresses) |
 //! | `copy.*` flags | they shape the layer | the instruction |

@@ -6,15 +6,15 @@ use rbuild_parser::plan::{Chmod, Root, RunNetwork, Sharing};
 use serde::{Deserialize, Serialize};
 
 /// Version of the records. A change of what is in a key, or of what it means, needs a new one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything that a step's result depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepKey {
     /// [`FORMAT`].
     pub format: u32,
-    /// `os/arch[/variant]`.
-    pub platform: String,
+    /// `os/arch[/variant]` of a RUN; None for steps that run no program.
+    pub platform: Option<String>,
     /// Digest of the chain the step starts from; None where it does not matter (`COPY --link`).
     pub parent: Option<String>,
     /// The step itself.
@@ -87,8 +87,17 @@ pub struct MountKey {
 pub enum MountKeyKind {
     /// The digest of the files, wherever they come from.
     Bind { content: String, writable: bool },
-    /// Its name; never what is in it.
-    Cache { id: String, sharing: SharingKey, readonly: bool },
+    /// Its name, the folder in it, and what it is made with when it is new; never what is in it.
+    Cache {
+        id: String,
+        sharing: SharingKey,
+        readonly: bool,
+        source: String,
+        /// Digest of the files that a new cache starts with.
+        start: Option<String>,
+        /// uid, gid and mode of a new cache.
+        owner: Option<(u32, u32, u32)>,
+    },
     /// Its size.
     Tmpfs { size: Option<u64> },
     /// How it is presented; never its value.

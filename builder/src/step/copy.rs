@@ -10,6 +10,7 @@ use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 use super::{Making, StepFailure, find_or_make, key, log::StepLog};
 use crate::chain::Chain;
 use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, apply, digest, select};
+use crate::explain::Selected;
 use crate::key::{CopyKey, Origin, StepKeyKind, StepRecord, chmod_text};
 use crate::session::Session;
 
@@ -25,8 +26,10 @@ pub(crate) fn perform(
     let content = digest(&selection).map_err(failure)?;
     let below = (!copy.link).then_some(parent);
     let key = key(session, below, StepKeyKind::Copy(copy_key(copy, &content)));
+    let digest = key.digest();
     let mut latest = None;
     let record = find_or_make(session, step, parent, key, |making, _| {
+        session.keep_inputs(digest, &[selected(content)])?;
         let latest = latest.insert(earlier_layer(session, step, copy)?);
         let times = write(session, &selection, parent, making, Some(latest))?;
         if !copy.link {
@@ -74,7 +77,7 @@ fn copy_key(copy: &Copy, content: &CopyDigest) -> CopyKey {
         parents: copy.parents,
         exclude: copy.exclude.clone(),
         unpack: copy.unpack,
-        content: blake3::Hash::from_bytes(content.digest).to_string(),
+        content: text(content),
     }
 }
 
@@ -97,12 +100,19 @@ pub(crate) fn linked(from: Root, source: &str, dest: &str) -> Copy {
 }
 
 /// The digest of what a copy selects, for the key of a mount that shows the same files.
-pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<String, StepFailure> {
+pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<Selected, StepFailure> {
     let source = session.context(&copy.from)?;
     let nothing = session.view(&Chain::scratch())?;
     let selection = select(copy, &source, &nothing, session.fetch).map_err(failure)?;
-    let content = digest(&selection).map_err(failure)?;
-    Ok(blake3::Hash::from_bytes(content.digest).to_string())
+    Ok(selected(digest(&selection).map_err(failure)?))
+}
+
+fn selected(content: CopyDigest) -> Selected {
+    Selected { content: text(&content), files: content.records }
+}
+
+fn text(content: &CopyDigest) -> String {
+    blake3::Hash::from_bytes(content.digest).to_string()
 }
 
 /// A layer with the files that a `COPY --link` copies, made or found: for bind mounts, and for folders that are

@@ -1,7 +1,7 @@
 //! A step's output: passed on as it comes, kept whole and compressed, its end remembered for error messages.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::event::{Event, Observer, StepRef, Stream};
@@ -20,6 +20,7 @@ pub(crate) struct StepLog<'a> {
     /// Opened by the first byte: most steps say nothing.
     file: Option<zstd::Encoder<'static, BufWriter<File>>>,
     tail: Vec<u8>,
+    kept: bool,
 }
 
 impl std::fmt::Debug for StepLog<'_> {
@@ -31,7 +32,7 @@ impl std::fmt::Debug for StepLog<'_> {
 impl<'a> StepLog<'a> {
     /// A log that will be written to `path`, compressed with zstd.
     pub(crate) fn new(observer: &'a dyn Observer, step: StepRef, path: &Path) -> Self {
-        Self { step, observer, path: path.to_owned(), file: None, tail: Vec::new() }
+        Self { step, observer, path: path.to_owned(), file: None, tail: Vec::new(), kept: false }
     }
 
     /// Takes what the program wrote.
@@ -58,10 +59,16 @@ impl<'a> StepLog<'a> {
         match self.file.take() {
             Some(file) => {
                 file.finish()?.flush()?;
+                self.kept = true;
                 Ok(true)
             }
             None => Ok(false),
         }
+    }
+
+    /// True if a log was written to its end.
+    pub(crate) fn kept(&self) -> bool {
+        self.kept
     }
 
     /// The last lines of the output, whole.
@@ -74,5 +81,19 @@ impl<'a> StepLog<'a> {
             tail = &tail[end + 1..];
         }
         tail.to_vec()
+    }
+}
+
+/// Hands a kept log to `sink`, piece by piece.
+pub(crate) fn replay(path: &Path, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut log = zstd::Decoder::new(File::open(path)?)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match log.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => sink(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

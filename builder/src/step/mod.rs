@@ -10,7 +10,7 @@
 mod copy;
 mod failure;
 mod hosts;
-mod log;
+pub(crate) mod log;
 mod making;
 mod mounts;
 mod pump;
@@ -31,7 +31,7 @@ pub(crate) use making::Making;
 pub(crate) use mounts::root as mount_root;
 
 use crate::chain::Chain;
-use crate::event::Event;
+use crate::event::{Event, Stream};
 use crate::key::{FORMAT, StepKey, StepKeyKind, StepRecord};
 use crate::session::{Session, StepResult};
 use log::StepLog;
@@ -51,7 +51,7 @@ pub(crate) fn perform(session: &Session<'_>, step: &Step) -> Result<StepResult, 
 pub(crate) fn key(session: &Session<'_>, parent: Option<&Chain>, kind: StepKeyKind) -> StepKey {
     StepKey {
         format: FORMAT,
-        platform: session.plan.target.platform.clone(),
+        platform: matches!(kind, StepKeyKind::Run(_)).then(|| session.plan.target.platform.clone()),
         parent: parent.map(|chain| chain.digest().to_string()),
         kind,
     }
@@ -70,15 +70,15 @@ pub(crate) fn find_or_make(
     let digest = key.digest();
     let index = step.id.0 as usize;
     let cached = || if session.may_use_cache(step) { session.cached(digest) } else { Ok(None) };
+    session.trace.keyed(step.id, digest);
     if let Some(record) = cached()? {
-        session.observer.on(Event::Cached(index));
-        return Ok(record);
+        return Ok(hit(session, step, digest, record));
     }
     let _lock = session.lock_step(digest, index)?;
     if let Some(record) = cached()? {
-        session.observer.on(Event::Cached(index));
-        return Ok(record);
+        return Ok(hit(session, step, digest, record));
     }
+    session.trace.missed(step.id, &key, !session.may_use_cache(step));
     session.observer.on(Event::Started(index));
     let started = Instant::now();
     let making = Making::new(session, parent)?;
@@ -86,18 +86,37 @@ pub(crate) fn find_or_make(
     match make_layer(session, making, &mut log, key, digest, make) {
         Ok((record, layer)) => {
             session.seal(step.id, &layer);
+            session.trace.ran(step.id, &record);
             session.observer.on(Event::Done { step: index, duration: started.elapsed() });
             Ok(record)
         }
         Err(failure) if session.cancel.requested() => {
+            session.trace.failed(step.id, true, log.kept());
             session.observer.on(Event::Cancelled(index));
             Err(failure)
         }
         Err(failure) => {
+            session.trace.failed(step.id, false, log.kept());
             session.observer.on(Event::Failed { step: index, duration: started.elapsed() });
             Err(failure.log_tail(log.tail()))
         }
     }
+}
+
+/// A step whose result is known.
+fn hit(session: &Session<'_>, step: &Step, key: RecordKey, record: StepRecord) -> StepRecord {
+    let index = step.id.0 as usize;
+    session.trace.hit(step.id, &record);
+    if session.request.replay_logs && record.log {
+        let mut show = |bytes: &[u8]| {
+            session.observer.on(Event::Log { step: index, stream: Stream::Stdout, bytes });
+            Ok(())
+        };
+        // A log that is damaged or pruned is no reason not to use the result.
+        let _ = log::replay(&session.store.log_path(key), &mut show);
+    }
+    session.observer.on(Event::Cached(index));
+    record
 }
 
 /// Makes a layer, publishes and records it.
@@ -112,10 +131,11 @@ fn make_layer(
     let started = Instant::now();
     let outcome = make(&making, log);
     let has_log = log.finish().map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
-    let times = outcome?;
+    // That of a step that failed is kept too: nobody has a record of it, but a build says which key it had.
     if has_log {
         session.store.put_log(digest, &making.log_path()).map_err(StepFailure::store)?;
     }
+    let times = outcome?;
     let layer = session.store.publish_layer(making.into_temp(), times).map_err(StepFailure::store)?;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };

@@ -7,6 +7,7 @@ use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 
 use super::{Making, StepFailure, copy, materialize};
 use crate::cache_mount::{self, CacheIdentity, CacheMount};
+use crate::explain::Selected;
 use crate::key::{MountKey, MountKeyKind};
 use crate::session::Session;
 
@@ -34,18 +35,27 @@ pub(crate) fn root(mount: &Mount) -> Option<&Root> {
     }
 }
 
-/// The mounts' part of the step's key.
-pub(crate) fn keys(session: &Session<'_>, run: &Run) -> Result<Vec<MountKey>, StepFailure> {
-    run.mounts.iter().map(|mount| key(session, mount)).collect()
+/// The mounts' part of the step's key, and the files that it stands for.
+pub(crate) fn keys(session: &Session<'_>, run: &Run) -> Result<(Vec<MountKey>, Vec<Selected>), StepFailure> {
+    let mut sets = Vec::new();
+    let keys = run.mounts.iter().map(|mount| key(session, mount, &mut sets)).collect::<Result<_, _>>()?;
+    Ok((keys, sets))
 }
 
-fn key(session: &Session<'_>, mount: &Mount) -> Result<MountKey, StepFailure> {
+fn key(session: &Session<'_>, mount: &Mount, sets: &mut Vec<Selected>) -> Result<MountKey, StepFailure> {
+    let mut content = |from: &Root, source: &str| {
+        let selected = copy::content(session, &files(from, source))?;
+        let digest = selected.content.clone();
+        sets.push(selected);
+        Ok::<_, StepFailure>(digest)
+    };
     let kind = match mount.kind.clone() {
         MountKind::Bind { from, source, writable } => {
-            MountKeyKind::Bind { content: copy::content(session, &files(&from, &source))?, writable }
+            MountKeyKind::Bind { content: content(&from, &source)?, writable }
         }
-        MountKind::Cache { id, sharing, readonly, .. } => {
-            MountKeyKind::Cache { id, sharing: sharing.into(), readonly }
+        MountKind::Cache { id, sharing, from, source, readonly, owner } => {
+            let start = from.as_ref().map(|(from, path)| content(from, path)).transpose()?;
+            MountKeyKind::Cache { id, sharing: sharing.into(), readonly, source, start, owner }
         }
         MountKind::Tmpfs { size } => MountKeyKind::Tmpfs { size },
         MountKind::Secret { id, env, required, mode, uid, gid } => {
@@ -127,6 +137,7 @@ fn cache(
     let MountKind::Cache { id, sharing, source, readonly, owner, from } = &mount.kind else { return Ok(()) };
     let start = from.as_ref().map(|(from, source)| files(from, source));
     let content = start.as_ref().map(|files| copy::content(session, files)).transpose()?;
+    let content = content.map(|selected| selected.content);
     let identity = CacheIdentity { id, owner: *owner, content: content.as_deref() };
     let failed = |cause: std::io::Error| StepFailure::io(&format!("open the cache {id:?}"), &cause);
     let folder = session.cache_mounts();

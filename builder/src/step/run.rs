@@ -12,7 +12,7 @@ use rbuild_runtime::sandbox::{
 use super::log::StepLog;
 use super::{Making, StepFailure, find_or_make, hosts, key, mounts, pump};
 use crate::chain::Chain;
-use crate::key::{RunKey, RunNetworkKey, StepKeyKind, StepRecord};
+use crate::key::{MountKey, RunKey, RunNetworkKey, StepKeyKind, StepRecord};
 use crate::session::Session;
 
 /// BuildKit's name for the machine a RUN sees.
@@ -28,27 +28,30 @@ pub(crate) fn perform(
     run: &Run,
 ) -> Result<StepRecord, StepFailure> {
     check_entitlements(session, run)?;
-    let key = key(session, Some(parent), StepKeyKind::Run(run_key(session, run)?));
+    let (mounts, files) = mounts::keys(session, run)?;
+    let key = key(session, Some(parent), StepKeyKind::Run(run_key(session, run, mounts)));
+    let digest = key.digest();
     find_or_make(session, step, parent, key, |making, log| {
-        let started = Timestamp::now();
+        session.keep_inputs(digest, &files)?;
+        let started = Timestamp::now_of_files();
         make(session, run, making, log, !session.may_use_cache(step))?;
         making.normalize(session)?;
         Ok(OwnTimes::IgnoreSince(started))
     })
 }
 
-fn run_key(session: &Session<'_>, run: &Run) -> Result<RunKey, StepFailure> {
-    Ok(RunKey {
+fn run_key(session: &Session<'_>, run: &Run, mounts: Vec<MountKey>) -> RunKey {
+    RunKey {
         argv: run.argv.clone(),
         env: run.env.pairs(),
         workdir: run.workdir.clone(),
         user: run.user.clone(),
         network: RunNetworkKey::resolve(run.network, session.request.network),
         insecure: run.insecure,
-        mounts: mounts::keys(session, run)?,
+        mounts,
         script: run.script.as_ref().map(|script| (script.name.clone(), script.data.clone())),
         hosts: session.request.hosts.iter().map(|(name, _)| name.to_lowercase()).collect(),
-    })
+    }
 }
 
 /// Fails if the Dockerfile asks for more than the command line allows (spec 3.2, `--network`, `--security`).

@@ -24,7 +24,7 @@ pub(crate) fn perform(
         epoch: workdir.epoch,
     });
     find_or_make(session, step, parent, key(session, Some(parent), kind), |making, _| {
-        let started = Timestamp::now();
+        let started = Timestamp::now_of_files();
         let dest = session.view(parent)?;
         make_workdir(workdir, &dest, making.upper().as_fd())
             .map_err(|cause| StepFailure::new(cause.to_string()))?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use rbuild_builder::explain::BuildId;
 use rbuild_builder::request::{
     Allow, ContextArg, Dest, DockerfileArg, Network, NoCache, Output, OutputKind, Request, Secret,
 };
@@ -21,6 +22,7 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
     let (contexts, named) = contexts(&settings.contexts)?;
     let platform = settings.platform.as_deref().map(platform).transpose()?;
     Ok(Request {
+        id: BuildId::new(),
         context,
         dockerfile,
         contexts,
@@ -33,7 +35,7 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
             contexts: named,
             ..Options::default()
         },
-        no_cache: if settings.no_cache { NoCache::All } else { NoCache::Off },
+        no_cache: no_cache(settings),
         network: if settings.network_none { Network::None } else { Network::Host },
         allow: Allow::default(),
         secrets: settings.secrets.iter().map(secret).collect(),
@@ -42,7 +44,17 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
         outputs: settings.outputs.iter().filter_map(output).collect(),
         parallel: steps_at_once(),
+        replay_logs: settings.replay_logs,
     })
+}
+
+/// `--no-cache` says more than `--no-cache-filter`.
+fn no_cache(settings: &BuildSettings) -> NoCache {
+    match (settings.no_cache, &settings.no_cache_stages[..]) {
+        (true, _) => NoCache::All,
+        (false, []) => NoCache::Off,
+        (false, stages) => NoCache::Stages(stages.iter().map(|name| name.to_lowercase()).collect()),
+    }
 }
 
 fn sources(settings: &BuildSettings) -> Result<(ContextArg, DockerfileArg), Failure> {

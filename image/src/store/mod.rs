@@ -11,6 +11,8 @@
 //!   images/ names/      configs with their layers; what people call them
 //!   records/<key>       what a step made: bytes of the builder, behind a checksum
 //!   logs/<key>          what it said
+//!   inputs/<key>        which files went into the key
+//!   builds/<id>         what a build did, step by step
 //!   leases/             one file a process: the layers it uses
 //!   containers/<id>/    the runtime's; the file `layers` in it keeps layers from being pruned
 //!   steps/<key>         locks: who makes this step right now
@@ -29,6 +31,7 @@
 //!   reads all leases under the exclusive lock.
 //! - A layer's directory never changes after it was published.
 
+mod builds;
 mod disk;
 mod error;
 mod files;

@@ -106,6 +106,9 @@ impl Store {
                 }
             }
         }
+        for path in self.beside_no_record()? {
+            self.remove_counted(&path, pruned)?;
+        }
         Ok(wanted)
     }
 

@@ -30,6 +30,14 @@ impl Store {
         Ok(Some(bytes))
     }
 
+    /// The same without making it young again: to look at, not to use.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn peek_record(&self, key: RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_record(&record_path(key))
+    }
+
     /// Stores a record, in place of an older one.
     ///
     /// # Errors
@@ -46,6 +54,7 @@ impl Store {
     /// When it cannot be removed.
     pub fn remove_record(&self, key: RecordKey) -> Result<bool, StoreError> {
         self.remove_small(&format!("logs/{key}"))?;
+        self.remove_small(&format!("inputs/{key}"))?;
         self.remove_small(&record_path(key))
     }
 

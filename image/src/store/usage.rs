@@ -13,7 +13,7 @@ pub struct Usage {
     pub layers: BTreeMap<LayerId, LayerUsage>,
     /// Configs and names.
     pub images: u64,
-    /// Cache records and logs.
+    /// Cache records and what lies beside them, logs, and records of builds.
     pub records: u64,
     /// What is in the making, and what was left behind.
     pub temporary: u64,
@@ -87,7 +87,9 @@ impl Store {
             usage.image_layers.insert(id, image.layers);
         }
         usage.images = self.measure(&mut meter, "images")? + self.measure(&mut meter, "names")?;
-        usage.records = self.measure(&mut meter, "records")? + self.measure(&mut meter, "logs")?;
+        for folder in ["records", "logs", "inputs", "builds"] {
+            usage.records += self.measure(&mut meter, folder)?;
+        }
         usage.temporary = self.measure(&mut meter, "tmp")?;
         usage.containers = self.measure_each(&mut meter, "containers")?;
         usage.volumes = self.measure_each(&mut meter, "volumes")?;

@@ -1,0 +1,43 @@
+//! Which earlier step made a parent differ.
+
+use super::change::Culprit;
+use super::record::{BuildRecord, BuildStep, Parent};
+
+/// The steps below a step, the lowest first, and what they stand on.
+fn below(build: &BuildRecord, step: usize) -> (Vec<usize>, &Parent) {
+    let (mut steps, mut parent) = (Vec::new(), &build.steps[step].parent);
+    while let Parent::Step(number) = parent {
+        let Some(next) = build.steps.get(*number as usize) else { break };
+        steps.push(*number as usize);
+        parent = &next.parent;
+    }
+    steps.reverse();
+    (steps, parent)
+}
+
+/// The lowest difference between what two steps stand on.
+pub(super) fn culprit(before: (&BuildRecord, usize), after: (&BuildRecord, usize)) -> Culprit {
+    let (old_steps, old_base) = below(before.0, before.1);
+    let (new_steps, new_base) = below(after.0, after.1);
+    if old_base != new_base {
+        return Culprit::Base;
+    }
+    let old: Vec<&BuildStep> = old_steps.iter().map(|&step| &before.0.steps[step]).collect();
+    for (place, &step) in new_steps.iter().enumerate() {
+        let now = &after.0.steps[step];
+        if old.get(place).is_some_and(|then| then.layer == now.layer) {
+            continue;
+        }
+        // A step of the same number with another text, whose own text is found elsewhere below, was moved up.
+        let at = old.iter().position(|then| then.instruction == now.instruction);
+        if at.is_some_and(|at| at > place) {
+            return Culprit::Removed { instruction: old[place].instruction.clone() };
+        }
+        let new = at.is_none() && old.len() < new_steps.len();
+        return Culprit::Step { step: step + 1, instruction: now.instruction.clone(), line: now.line, new };
+    }
+    match old.get(new_steps.len()) {
+        Some(gone) => Culprit::Removed { instruction: gone.instruction.clone() },
+        None => Culprit::Unknown,
+    }
+}

@@ -1,0 +1,207 @@
+//! From a build to the reasons of its hits and misses.
+
+use rbuild_image::digest::RecordKey;
+use rbuild_image::store::{Store, StoreError};
+use serde::Serialize;
+
+use super::change::{Change, Culprit};
+use super::compare::{self, Keyed, compare};
+use super::culprit::culprit;
+use super::record::{BuildId, BuildRecord, BuildStep, Status};
+use crate::key::{StepKey, StepRecord};
+
+/// Why it cannot be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A build, explained.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// Which.
+    pub build: BuildId,
+    /// Its Dockerfile.
+    pub dockerfile: String,
+    /// In the order of the plan.
+    pub steps: Vec<StepReport>,
+}
+
+/// A step, explained.
+#[derive(Debug, Serialize)]
+pub struct StepReport {
+    /// Its number in the build, from 1.
+    pub step: usize,
+    /// Name of the stage.
+    pub stage: String,
+    /// As written.
+    pub instruction: String,
+    /// Its line.
+    pub line: u32,
+    /// How it ended.
+    pub status: Status,
+    /// How long its result took to make, in milliseconds.
+    pub millis: u64,
+    /// Why.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// Why a step hit or missed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Verdict {
+    /// Everything was as before.
+    Same,
+    /// Something was not as the last time.
+    Changed {
+        /// The last build that had a result of this step.
+        since: BuildId,
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// Nobody built this step before.
+    New {
+        /// The most similar step in the store.
+        nearest: Option<Nearest>,
+    },
+    /// The cache was not to be asked.
+    NoCache,
+    /// Everything was as before, but the result is not in the store any more.
+    Lost {
+        /// The last build that had it.
+        since: BuildId,
+    },
+    /// It did not come so far that its key was known.
+    NotReached,
+}
+
+/// A step that is not the same, but nearly.
+#[derive(Debug, Serialize)]
+pub struct Nearest {
+    /// As written, if the build that had it is still known.
+    pub instruction: Option<String>,
+    /// What differs.
+    pub changes: Vec<Change>,
+}
+
+/// Explains every step of a build.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainError> {
+    let mut earlier = Vec::new();
+    // Only misses need them.
+    if build.steps.iter().any(|step| step.fields.is_some()) {
+        for id in store.build_ids()?.iter().rev().filter(|id| id.as_str() < build.id.as_str()) {
+            earlier.extend(BuildRecord::load(store, id)?);
+        }
+    }
+    let lookup = Lookup { store, build, earlier };
+    let mut steps = Vec::with_capacity(build.steps.len());
+    for (index, step) in build.steps.iter().enumerate() {
+        steps.push(StepReport {
+            step: index + 1,
+            stage: step.stage.clone(),
+            instruction: step.instruction.clone(),
+            line: step.line,
+            status: step.status,
+            millis: step.millis,
+            verdict: lookup.verdict(index, step)?,
+        });
+    }
+    Ok(Explained { build: build.id.clone(), dockerfile: build.dockerfile.clone(), steps })
+}
+
+struct Lookup<'a> {
+    store: &'a Store,
+    build: &'a BuildRecord,
+    /// The latest first.
+    earlier: Vec<BuildRecord>,
+}
+
+impl Lookup<'_> {
+    fn verdict(&self, index: usize, step: &BuildStep) -> Result<Verdict, ExplainError> {
+        if step.status == Status::Cached {
+            return Ok(Verdict::Same);
+        }
+        let (Some(digest), Some(fields)) = (step.key, &step.fields) else { return Ok(Verdict::NotReached) };
+        if step.forced {
+            return Ok(Verdict::NoCache);
+        }
+        if let Some((build, _)) = self.find(|_, then| then.key == Some(digest)) {
+            return Ok(Verdict::Lost { since: build.id.clone() });
+        }
+        let now = Keyed { digest, key: fields.clone() };
+        let same = |build: &BuildRecord, then: &BuildStep| {
+            build.dockerfile == self.build.dockerfile
+                && (&then.stage, then.ordinal) == (&step.stage, step.ordinal)
+        };
+        if let Some((build, at)) = self.find(same)
+            && let Some(then) = self.keyed(&build.steps[at])?
+        {
+            let mut changes = compare(self.store, &then, &now);
+            for change in &mut changes {
+                if let Change::Parent { because: because @ Culprit::Unknown } = change {
+                    *because = culprit((build, at), (self.build, index));
+                }
+            }
+            return Ok(Verdict::Changed { since: build.id.clone(), changes });
+        }
+        Ok(Verdict::New { nearest: self.nearest(&now)? })
+    }
+
+    /// The latest step of an earlier build with a result.
+    fn find(&self, is_it: impl Fn(&BuildRecord, &BuildStep) -> bool) -> Option<(&BuildRecord, usize)> {
+        self.earlier.iter().find_map(|build| {
+            let at = build.steps.iter().position(|step| step.status.succeeded() && is_it(build, step))?;
+            Some((build, at))
+        })
+    }
+
+    /// The key of a step of an earlier build: from the store, or from a build in which it ran.
+    fn keyed(&self, step: &BuildStep) -> Result<Option<Keyed>, ExplainError> {
+        let Some(digest) = step.key else { return Ok(None) };
+        let key = match &step.fields {
+            Some(key) => Some(key.clone()),
+            None => match stored_key(self.store, digest)? {
+                Some(key) => Some(key),
+                None => self
+                    .find(|_, then| then.key == Some(digest) && then.fields.is_some())
+                    .and_then(|(build, at)| build.steps[at].fields.clone()),
+            },
+        };
+        Ok(key.map(|key| Keyed { digest, key }))
+    }
+
+    /// The record in the store with the fewest differences, of the same kind.
+    fn nearest(&self, now: &Keyed) -> Result<Option<Nearest>, ExplainError> {
+        let mut best: Option<(RecordKey, Vec<Change>)> = None;
+        for digest in self.store.record_keys()? {
+            if digest == now.digest {
+                continue;
+            }
+            let Some(key) = stored_key(self.store, digest)? else { continue };
+            if compare::kind(&key.kind) != compare::kind(&now.key.kind) {
+                continue;
+            }
+            let changes = compare(self.store, &Keyed { digest, key }, now);
+            if best.as_ref().is_none_or(|(_, fewest)| changes.len() < fewest.len()) {
+                best = Some((digest, changes));
+            }
+        }
+        Ok(best.map(|(digest, changes)| {
+            let known = self.find(|_, step| step.key == Some(digest));
+            let here = self.build.steps.iter().find(|step| step.key == Some(digest));
+            let step = known.map(|(build, at)| &build.steps[at]).or(here);
+            Nearest { instruction: step.map(|step| step.instruction.clone()), changes }
+        }))
+    }
+}
+
+fn stored_key(store: &Store, digest: RecordKey) -> Result<Option<StepKey>, ExplainError> {
+    let bytes = store.peek_record(digest)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok()).map(|record| record.key))
+}

@@ -1,0 +1,118 @@
+//! What the steps of a build under way tell about themselves.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use rbuild_image::digest::{ImageId, RecordKey};
+use rbuild_image::store::Store;
+use rbuild_image::time::Timestamp;
+use rbuild_parser::plan::{Root, Step, StepId};
+
+use super::record::{BuildId, BuildRecord, BuildStep, Outcome, Parent, Status};
+use crate::key::{StepKey, StepRecord};
+
+/// Collects what becomes of the steps.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    started: (Timestamp, Instant),
+    steps: Mutex<Vec<BuildStep>>,
+}
+
+impl Trace {
+    /// `base` says which image a plan's number stands for.
+    pub(crate) fn new(steps: &[Step], base: impl Fn(u32) -> ImageId) -> Self {
+        let steps = steps.iter().map(|step| waiting(step, &base)).collect();
+        Self { started: (Timestamp::now(), Instant::now()), steps: Mutex::new(steps) }
+    }
+
+    fn change(&self, step: StepId, change: impl FnOnce(&mut BuildStep)) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut steps[step.0 as usize]);
+    }
+
+    /// The key is known.
+    pub(crate) fn keyed(&self, step: StepId, digest: RecordKey) {
+        self.change(step, |it| it.key = Some(digest));
+    }
+
+    /// The result was known already.
+    pub(crate) fn hit(&self, step: StepId, record: &StepRecord) {
+        self.change(step, |it| {
+            it.status = Status::Cached;
+            it.result(record);
+        });
+    }
+
+    /// It has to be made.
+    pub(crate) fn missed(&self, step: StepId, key: &StepKey, forced: bool) {
+        self.change(step, |it| (it.fields, it.forced) = (Some(key.clone()), forced));
+    }
+
+    /// It was made.
+    pub(crate) fn ran(&self, step: StepId, record: &StepRecord) {
+        self.change(step, |it| {
+            it.status = Status::Ran;
+            it.result(record);
+        });
+    }
+
+    /// It has no result.
+    pub(crate) fn failed(&self, step: StepId, cancelled: bool, log: bool) {
+        let status = if cancelled { Status::Cancelled } else { Status::Failed };
+        self.change(step, |it| (it.status, it.log) = (status, it.log || log));
+    }
+
+    /// Stores the record of the build. That it cannot be stored is no reason for a build to fail: it only cannot be
+    /// explained.
+    pub(crate) fn save(
+        &self,
+        store: &Store,
+        id: &BuildId,
+        dockerfile: Option<&Path>,
+        end: (Outcome, Option<ImageId>, Vec<String>),
+    ) {
+        let (outcome, image, names) = end;
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let record = BuildRecord {
+            id: id.clone(),
+            started: self.started.0,
+            millis: u64::try_from(self.started.1.elapsed().as_millis()).unwrap_or(u64::MAX),
+            dockerfile: dockerfile.map_or_else(|| "-".into(), |path| absolute(path).display().to_string()),
+            image,
+            names,
+            outcome,
+            steps: self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        let _ = record.save(store);
+    }
+}
+
+impl BuildStep {
+    fn result(&mut self, record: &StepRecord) {
+        (self.layer, self.millis, self.log) = (Some(record.layer), record.millis, record.log);
+    }
+}
+
+fn waiting(step: &Step, base: impl Fn(u32) -> ImageId) -> BuildStep {
+    let parent = match &step.parent {
+        Root::Scratch | Root::MainContext => Parent::Scratch,
+        Root::Base(id) => Parent::Image(base(id.0)),
+        Root::Step(id) => Parent::Step(id.0),
+        Root::NamedContext(name) => Parent::Folder(name.clone()),
+    };
+    BuildStep {
+        stage: step.stage.clone(),
+        ordinal: step.position.0,
+        instruction: step.text.clone(),
+        line: step.lines.first,
+        parent,
+        status: Status::Waiting,
+        forced: false,
+        key: None,
+        fields: None,
+        layer: None,
+        millis: 0,
+        log: false,
+    }
+}

@@ -1,0 +1,184 @@
+//! The cache, through the program: what hits, what is said of misses, and several builds at once.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Outcome, Sandbox};
+
+/// What became of the steps, by their instructions.
+fn statuses(outcome: &Outcome) -> Vec<String> {
+    outcome.steps().into_iter().map(|(_, status)| status).collect()
+}
+
+fn explained(sandbox: &Sandbox) -> Value {
+    let out = sandbox.rbuild(&["explain", "--format", "json"]).succeeded().stdout;
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn a_step_that_ran_again_and_made_the_same_costs_nothing_after_it() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let dockerfile = |comment: &str| {
+        format!(
+            "FROM busybox AS made\nRUN echo same > /file; : {comment}\nRUN cp /file /copy\n\
+             FROM busybox\nCOPY --from=made /copy /copy\nRUN cat /copy > /last\n"
+        )
+    };
+    sandbox.build(&dockerfile("one"), &["--progress=json"]).succeeded();
+    let again = sandbox.build(&dockerfile("two"), &["--progress=json"]).succeeded();
+    let ran: Vec<_> = again.steps().into_iter().filter(|(_, status)| status == "done").collect();
+    assert_eq!(ran.len(), 1, "{again}");
+    assert!(ran[0].0.contains(": two"), "{again}");
+}
+
+#[test]
+fn a_copy_from_a_stage_depends_on_what_it_copies() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let dockerfile = |other: &str| {
+        format!(
+            "FROM busybox AS made\nRUN echo same > /file; echo {other} > /other\n\
+             FROM busybox\nCOPY --from=made /file /file\nRUN cat /file > /last\n"
+        )
+    };
+    sandbox.build(&dockerfile("one"), &["--progress=json"]).succeeded();
+    let again = sandbox.build(&dockerfile("two"), &["--progress=json"]).succeeded();
+    assert_eq!(statuses(&again).iter().filter(|status| *status == "done").count(), 1, "{again}");
+}
+
+#[test]
+fn what_a_step_cannot_see_does_not_touch_it() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write("file", "content");
+    let dockerfile = "FROM busybox\nCOPY file /file\nRUN cat /file\nARG LATE\nLABEL late=$LATE\n";
+    let args = |value: &'static str| ["--progress=json", "--build-arg", value];
+    sandbox.build(dockerfile, &args("LATE=1")).succeeded();
+    // Another time, and another value of an argument that is declared after the steps.
+    sandbox.write("file", "content");
+    let again = sandbox.build(dockerfile, &args("LATE=2")).succeeded();
+    assert_eq!(statuses(&again), ["cached", "cached"], "{again}");
+}
+
+#[test]
+fn stages_that_must_not_come_from_the_cache() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let dockerfile = "FROM busybox AS One\nRUN date +%N > /now\nFROM busybox AS two\nRUN echo > /two\n\
+                      COPY --from=One /now /now\n";
+    sandbox.build(dockerfile, &["--progress=json"]).succeeded();
+    let again = sandbox.build(dockerfile, &["--progress=json", "--no-cache-filter", "one"]).succeeded();
+    let status = |text: &str| {
+        let found = again.steps().into_iter().find(|(instruction, _)| instruction.starts_with(text));
+        found.expect("the step").1
+    };
+    assert_eq!((status("RUN date"), status("RUN echo")), ("done".into(), "cached".into()), "{again}");
+    assert!(
+        explained(&sandbox)["steps"].as_array().expect("steps").iter().any(|s| s["reason"] == "no_cache")
+    );
+}
+
+#[test]
+fn a_first_build_has_nothing_to_be_compared_with() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "1");
+    let outcome =
+        sandbox.build("FROM scratch\nCOPY file /\n", &["--explain", "--progress=plain"]).succeeded();
+    assert!(outcome.stderr.contains("never built before, nor anything like it"), "{outcome}");
+    let other = sandbox.build("FROM scratch AS x\nCOPY file /other\n", &["--explain"]).succeeded();
+    assert!(
+        other.stderr.contains("the nearest is: COPY file /\n  - destination: \"/\" -> \"/other\""),
+        "{other}"
+    );
+    sandbox.rbuild(&["explain", "nothing"]).ended_with(1).saying("no build is recorded of \"nothing\"");
+}
+
+#[test]
+fn the_step_that_made_a_parent_differ_is_named() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let dockerfile = |text: &str| format!("FROM busybox\nRUN echo {text} > /a\nRUN touch /b\nRUN touch /c\n");
+    sandbox.build(&dockerfile("one"), &[]).succeeded();
+    sandbox.build(&dockerfile("two"), &["-t", "named"]).succeeded();
+    let explained = explained(&sandbox);
+    let steps = explained["steps"].as_array().expect("steps");
+    assert_eq!(steps[0]["changes"][0]["name"], "command", "{explained}");
+    for step in &steps[1..] {
+        let changes = step["changes"].as_array().expect("changes");
+        assert_eq!(changes.len(), 1, "{explained}");
+        assert_eq!(changes[0]["because"]["line"], 2, "{explained}");
+    }
+    let text = sandbox.rbuild(&["explain", "named"]).succeeded().stdout;
+    assert!(text.contains("line 2 has another result: RUN echo two > /a"), "{text}");
+}
+
+#[test]
+fn builds_that_start_together_run_each_step_once() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write(
+        "Dockerfile",
+        "FROM busybox\nRUN --mount=type=cache,target=/count echo one >> /count/n; sleep 0.5\n\
+         RUN --mount=type=cache,target=/count echo two >> /count/n; cp /count/n /n\n",
+    );
+    let start = |_| {
+        let mut command = sandbox.command(&["build", "--progress=plain", "-t", "counted", "."]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("rbuild starts")
+    };
+    let builds: Vec<_> = (0..4).map(start).collect();
+    let mut said = String::new();
+    for mut build in builds {
+        build.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+        assert!(build.wait().expect("it ends").success(), "{said}");
+    }
+    let image = sandbox.rbuild(&["save", "counted"]).succeeded().bytes;
+    assert_eq!(crate::support::archive::Image::only(&image).text("n"), "one\ntwo\n", "{said}");
+    assert!(said.contains("waiting for rbuild process"), "{said}");
+}
+
+#[test]
+fn a_killed_build_blocks_nobody() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write(
+        "Dockerfile",
+        "FROM busybox\nRUN --mount=type=cache,target=/c test -e /c/x || { touch /c/x; sleep 60; }\n",
+    );
+    let mut command = sandbox.command(&["build", "."]);
+    let mut first = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rbuild starts");
+    let began = || sandbox.store_listing().iter().any(|path| path.ends_with("/x"));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !began() {
+        assert!(std::time::Instant::now() < deadline, "the step did not begin");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    first.kill().expect("it can be killed");
+    first.wait().expect("it has ended");
+    sandbox.rbuild(&["build", "."]).succeeded();
+    // What the killed one had in the making lies there until the next prune; it is no leak of the second.
+    for left in std::fs::read_dir(sandbox.store().join("v1/tmp")).expect("the folder").flatten() {
+        std::fs::remove_dir_all(left.path()).expect("nobody uses it");
+    }
+}
+
+#[test]
+fn logs_are_kept_to_the_byte() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let dockerfile = "FROM busybox\nRUN true\nRUN seq 1 500000; printf 'no end\\0'\n";
+    sandbox.build(dockerfile, &["-q"]).succeeded();
+    let mut want: Vec<u8> = (1..=500_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+    want.extend(b"no end\0");
+    let of_step = |step| sandbox.rbuild(&["logs", "--step", step]).succeeded().bytes;
+    assert!(of_step("2") == want, "the log differs from what was written");
+    assert_eq!(of_step("1"), b"");
+    sandbox.rbuild(&["logs", "--step", "3"]).ended_with(1).saying("has no step 3, but 2");
+    // Of a cached step, too.
+    let again = sandbox.build(dockerfile, &["--replay-logs", "--progress=plain"]).succeeded();
+    assert!(again.stderr.contains(" 500000\n") && again.stderr.contains("CACHED"));
+    assert!(of_step("2") == want, "the log of the cached step differs");
+}
+
+#[test]
+fn the_log_of_a_failed_step_is_kept() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.build("FROM busybox\nRUN echo before the end; exit 3\n", &[]).ended_with(1);
+    sandbox.rbuild(&["logs", "--step", "1"]).succeeded().printing("before the end\n");
+    let whole = sandbox.rbuild(&["logs"]).succeeded().stdout;
+    assert_eq!(whole, "#1 RUN echo before the end; exit 3\nbefore the end\n");
+}
