@@ -8,6 +8,7 @@ mod build;
 mod cache;
 mod conformance;
 mod interrupts;
+mod mutation;
 mod prune;
 mod run;
 mod store;
