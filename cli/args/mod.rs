@@ -6,12 +6,16 @@
 
 mod build;
 mod explain;
+mod registry;
 mod run;
 mod store;
 mod top;
 
 pub(crate) use build::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
 pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
+pub(crate) use registry::{
+    CompressionKind, LoginArgs, LogoutArgs, PullArgs, PullPolicy, PushArgs, SearchArgs,
+};
 pub(crate) use run::RunArgs;
 pub(crate) use store::{
     DfArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs,

@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
-    BuildArgs, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs,
-    InspectArgs, LoadArgs, LogsArgs, PruneArgs, RmiArgs, RunArgs, SaveArgs, TagArgs,
+    BuildArgs, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs, PushArgs, RmiArgs, RunArgs, SaveArgs, SearchArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon
@@ -29,6 +28,16 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Show what the steps of a build wrote
     Logs(LogsArgs),
+    /// Download an image from a registry
+    Pull(PullArgs),
+    /// Upload images to a registry
+    Push(PushArgs),
+    /// Authenticate to a registry
+    Login(LoginArgs),
+    /// Log out from a registry
+    Logout(LogoutArgs),
+    /// Search a registry for images
+    Search(SearchArgs),
     /// List images
     Images(ImagesArgs),
     /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
@@ -77,6 +86,10 @@ pub(crate) enum ImageCommand {
     Ls(ImagesArgs),
     /// Remove unused images
     Prune(ImagePruneArgs),
+    /// Download an image from a registry
+    Pull(PullArgs),
+    /// Upload images to a registry
+    Push(PushArgs),
     /// Remove one or more images
     #[command(visible_alias = "remove")]
     Rm(RmiArgs),
@@ -106,10 +119,11 @@ pub(crate) struct VersionArgs {
 }
 
 /// The commands as `rbuild --help` groups them.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Common Commands", &["build", "run"]),
     ("Builds", &["explain", "logs"]),
     ("Images", &["images", "history", "inspect", "tag", "rmi"]),
+    ("Registries", &["pull", "push", "login", "logout", "search"]),
     ("Archives", &["load", "save", "import"]),
     ("Management", &["image", "system", "fsck", "info", "version"]),
 ];

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use rbuild_image::layer::Flavour;
+use rbuild_image::registry::Registry;
 use rbuild_image::store::Store;
 use rbuild_runtime::{container, rootless};
 
 use super::{
-    build, df, explain, fsck, history, images, import, info, inspect, load, logs, prune, rmi, save, tag,
-    version,
+    build, df, explain, fsck, history, images, import, info, inspect, load, login, logs, prune, pull, push, rmi, save, search, tag, version,
 };
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
-use crate::settings::{BuildSettings, Environment, RunSettings};
+use crate::settings::{BuildSettings, Environment, PullSettings, PushSettings, RunSettings, registry};
 use crate::ui::Style;
 
 /// Does what the command says. Arguments are checked before anything is done, so that a mistake needs no
@@ -41,6 +41,19 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
         }
         Command::Explain(args) => explain::run(&args, &store()?),
         Command::Logs(args) => logs::run(&args, &store()?),
+        Command::Pull(args) | Command::Image(ImageCommand::Pull(args)) => {
+            let settings = PullSettings::new(&args, environment)?;
+            let registry = Registry::new(registry(environment)?);
+            pull::run(&settings, &registry, &store()?, environment.live_terminal())
+        }
+        Command::Push(args) | Command::Image(ImageCommand::Push(args)) => {
+            let settings = PushSettings::new(&args)?;
+            let registry = Registry::new(registry(environment)?);
+            push::run(&settings, &registry, &store()?, environment.live_terminal())
+        }
+        Command::Login(args) => login::login(&args, environment, style),
+        Command::Logout(args) => login::logout(&args, environment),
+        Command::Search(args) => search::run(&args, environment),
         Command::Images(args) | Command::Image(ImageCommand::Ls(args)) => images::run(&args, &store()?),
         Command::Tag(args) | Command::Image(ImageCommand::Tag(args)) => tag::run(&args, &store()?),
         Command::Rmi(args) | Command::Image(ImageCommand::Rm(args)) => rmi::run(&args, &store()?, style),

@@ -14,11 +14,16 @@ mod import;
 mod info;
 mod inspect;
 mod load;
+mod login;
 mod logs;
 mod prune;
+mod pull;
+mod push;
 mod rmi;
 mod run;
 mod save;
+mod search;
+mod secret_input;
 mod tag;
 mod version;
 

@@ -14,8 +14,12 @@ use crate::exit::Failure;
 /// | `XDG_DATA_HOME`, `HOME` | where a user's store is without it |
 /// | `NO_COLOR`, `CLICOLOR_FORCE` | colours never, colours even without a terminal |
 /// | `BUILDKIT_PROGRESS` | default of `build --progress` |
-/// | `DOCKER_DEFAULT_PLATFORM` | default of `build --platform` |
+/// | `DOCKER_DEFAULT_PLATFORM` | default of `--platform` |
 /// | `SOURCE_DATE_EPOCH` | build argument of that name, unless given |
+/// | `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`, `XDG_CONFIG_HOME` | where logins for registries are |
+/// | `XDG_CONFIG_HOME` | where `rbuild/config.json` and `docker/certs.d` are |
+/// | `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, also in lower case | proxies to registries |
+/// | `SSL_CERT_FILE`, `SSL_CERT_DIR` | authorities in place of the machine's (read where those are looked up) |
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
     variables: Vec<(OsString, OsString)>,
@@ -47,6 +51,22 @@ impl Environment {
 
     fn raw(&self, name: &str) -> Option<&OsString> {
         self.variables.iter().find(|(k, _)| k == name).map(|(_, v)| v).filter(|v| !v.is_empty())
+    }
+
+    /// A variable's value as a path, if it is set to something.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.raw(name).map(PathBuf::from)
+    }
+
+    /// The user's home.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.path("HOME")
+    }
+
+    /// Where the user's settings are, by the base directory specification.
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
+        let set = self.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+        set.or_else(|| self.home().map(|home| home.join(".config")))
     }
 
     /// A variable's value as text, if it is set, even to nothing.

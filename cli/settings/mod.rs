@@ -4,9 +4,11 @@ mod build;
 mod environment;
 mod output;
 mod pairs;
+mod registry;
 mod run;
 
 pub(crate) use build::{BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret};
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
+pub(crate) use registry::{PullSettings, PushSettings, credential_files, registry};
 pub(crate) use run::RunSettings;

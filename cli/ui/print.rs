@@ -48,6 +48,11 @@ pub(crate) fn warn(message: &str, style: Style) {
     to_stderr(format!("{} {message}\n", style.warning("WARNING:")).as_bytes());
 }
 
+/// Prints a question or a remark to standard error, as it is.
+pub(crate) fn note(text: &str) {
+    to_stderr(text.as_bytes());
+}
+
 /// Writes to standard error in one piece; there is nobody to tell if that fails.
 pub(super) fn to_stderr(bytes: &[u8]) {
     let _ = io::stderr().lock().write_all(bytes);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,11 +44,13 @@ pub(super) struct Request<'a, 'p> {
 pub(super) struct Http {
     settings: Arc<Settings>,
     agents: Mutex<HashMap<(String, String, u16), Agent>>,
+    /// Some host has answered once: the network is there.
+    answered: AtomicBool,
 }
 
 impl Http {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, agents: Mutex::default() }
+        Self { settings, agents: Mutex::default(), answered: AtomicBool::new(false) }
     }
 
     /// Whether this host (`host[:port]`) may be talked to without encryption, or without checking who it is.
@@ -129,7 +132,16 @@ impl Http {
                 agent.run(request.body(SendBody::from_reader(*reader)).map_err(build)?)
             }
         };
-        answer.map_err(fail)
+        if answer.is_ok() {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        answer.map_err(|error| match error {
+            // Without any network names fail at once, and shall not be asked for again and again.
+            ureq::Error::Io(cause) if is_lookup(&cause) && !self.answered.load(Ordering::Relaxed) => {
+                connection_error(method, uri, ureq::Error::HostNotFound)
+            }
+            error => fail(error),
+        })
     }
 
     fn agent(&self, uri: &Uri) -> Result<Agent, RegistryError> {
@@ -235,6 +247,11 @@ pub(super) fn shown(uri: &Uri) -> String {
     let (scheme, host, _) = uri::origin(uri);
     let authority = uri.authority().map_or(host, ToString::to_string);
     format!("{scheme}://{authority}{}", uri.path())
+}
+
+/// Whether no address was found for a name; the standard library has only its own words for it.
+fn is_lookup(error: &io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address information")
 }
 
 pub(super) fn connection_error(method: &'static str, uri: &Uri, error: ureq::Error) -> RegistryError {

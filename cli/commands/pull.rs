@@ -1,0 +1,77 @@
+//! `rbuild pull`, `rbuild image pull`.
+
+use rbuild_image::reference::Reference;
+use rbuild_image::registry::{Pulled, Registry};
+use rbuild_image::store::Store;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::settings::PullSettings;
+use crate::ui::{self, Direction, Transfer};
+
+/// Fetches an image, or all images of a repository.
+pub(crate) fn run(settings: &PullSettings, registry: &Registry, store: &Store, live: bool) -> Outcome {
+    let name = &settings.name;
+    let talk = |text: String| if settings.quiet { Ok(()) } else { ui::print(&text) };
+    if settings.default_tag {
+        talk("Using default tag: latest\n".to_owned())?;
+    }
+    let mut any_new = false;
+    for one in names(settings, registry, live)? {
+        talk(format!("{}: Pulling from {}\n", version(&one), repository(&one)))?;
+        let pulled = pull(settings, &one, registry, store, live)?;
+        any_new |= pulled.is_new;
+        talk(format!("Digest: {}\n", pulled.digest))?;
+    }
+    let shown = if settings.all_tags { name.familiar_repository() } else { name.familiar() };
+    talk(if any_new {
+        format!("Status: Downloaded newer image for {shown}\n")
+    } else {
+        format!("Status: Image is up to date for {shown}\n")
+    })?;
+    ui::print(&format!("{}\n", name.canonical()))?;
+    Ok(Exit::OK)
+}
+
+/// What is asked for; for a whole repository its tags.
+fn names(settings: &PullSettings, registry: &Registry, live: bool) -> Result<Vec<Reference>, Failure> {
+    if !settings.all_tags {
+        return Ok(vec![settings.name.clone()]);
+    }
+    let view = Transfer::new(Direction::Pull, live, settings.quiet);
+    let repository = settings.name.canonical();
+    let mut names = Vec::new();
+    for tag in registry.tags(&settings.name, &view)? {
+        let name = format!("{repository}:{tag}");
+        names.push(name.parse().map_err(|e| Failure::new(format!("the registry has a tag {tag:?}: {e}")))?);
+    }
+    if names.is_empty() {
+        return Err(Failure::new(format!("{repository}: the repository has no tags")));
+    }
+    Ok(names)
+}
+
+fn pull(
+    settings: &PullSettings,
+    name: &Reference,
+    registry: &Registry,
+    store: &Store,
+    live: bool,
+) -> Result<Pulled, Failure> {
+    let view = Transfer::new(Direction::Pull, live, settings.quiet);
+    let pulled = registry.pull(store, name, &settings.options, &view);
+    view.leave();
+    Ok(pulled?)
+}
+
+/// The tag or digest, as docker's first line shows it.
+fn version(name: &Reference) -> String {
+    match name.digest() {
+        Some(digest) => digest.to_string(),
+        None => name.tag().unwrap_or("latest").to_owned(),
+    }
+}
+
+/// As docker's first line shows it: Docker Hub's by its path, others with the domain left out as well.
+fn repository(name: &Reference) -> &str {
+    name.path()
+}

@@ -1,0 +1,74 @@
+//! `rbuild push`, `rbuild image push`, and the pushing that `build --push` asks for.
+
+use rbuild_image::reference::Reference;
+use rbuild_image::registry::{PushOptions, Registry};
+use rbuild_image::store::Store;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::settings::PushSettings;
+use crate::ui::{self, Direction, Transfer};
+
+/// Sends images to their registries. What is not in the store is found out before anything is sent.
+pub(crate) fn run(settings: &PushSettings, registry: &Registry, store: &Store, live: bool) -> Outcome {
+    let names = if settings.all_tags { all_tags(&settings.names, store)? } else { settings.names.clone() };
+    for name in &names {
+        if store.named(name)?.is_none() {
+            return Err(missing(&name.canonical()));
+        }
+    }
+    for name in &names {
+        if !settings.quiet {
+            ui::print(&format!("The push refers to repository [{}]\n", canonical_repository(name)))?;
+        }
+        let line = push(name, &settings.options, registry, store, live, settings.quiet)?;
+        if settings.quiet {
+            ui::print(&format!("{}\n", name.canonical()))?;
+        } else {
+            ui::print(&format!("{line}\n"))?;
+        }
+    }
+    Ok(Exit::OK)
+}
+
+/// Sends one image; returns docker's last line about it.
+pub(super) fn push(
+    name: &Reference,
+    options: &PushOptions,
+    registry: &Registry,
+    store: &Store,
+    live: bool,
+    quiet: bool,
+) -> Result<String, Failure> {
+    let image = store.named(name)?.ok_or_else(|| missing(&name.canonical()))?;
+    let view = Transfer::new(Direction::Push, live, quiet);
+    let pushed = registry.push(store, image, name, options, &view);
+    view.leave();
+    let pushed = pushed?;
+    let tag = name.tag().unwrap_or("latest");
+    Ok(format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size))
+}
+
+/// Every name that the store has in the repositories.
+fn all_tags(repositories: &[Reference], store: &Store) -> Result<Vec<Reference>, Failure> {
+    let known: Vec<Reference> = store.image_names()?.into_iter().map(|(name, _)| name).collect();
+    let mut found = Vec::new();
+    for repository in repositories {
+        let canonical = canonical_repository(repository);
+        let before = found.len();
+        found.extend(
+            known.iter().filter(|n| n.digest().is_none() && canonical_repository(n) == canonical).cloned(),
+        );
+        if found.len() == before {
+            return Err(missing(&canonical));
+        }
+    }
+    Ok(found)
+}
+
+fn canonical_repository(name: &Reference) -> String {
+    name.clone().without_suffix().canonical()
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::new(format!("an image does not exist locally with the tag: {name}"))
+}
