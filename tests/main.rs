@@ -10,6 +10,7 @@ mod conformance;
 mod interrupts;
 mod mutation;
 mod prune;
+mod registry;
 mod run;
 mod store;
 mod usage;

@@ -11,7 +11,7 @@ use rbuild_image::store::{Image, Store};
 use rbuild_parser::plan::{Op, Root, StepId, Target};
 
 use crate::assemble;
-use crate::bases::StoreBases;
+use crate::bases::{Source, StoreBases};
 use crate::cancel::Cancel;
 use crate::chain::Chain;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
@@ -44,7 +44,8 @@ pub fn build(
     cancel: &Cancel,
 ) -> Result<Built, BuildError> {
     let inputs = Inputs::open(store, request, cancel)?;
-    let mut bases = StoreBases::new(store);
+    let source = Source { registry: &request.registry, policy: request.pull, observer };
+    let mut bases = StoreBases::pulling(store, source);
     let plan = crate::planning::plan(&inputs, request, &mut bases, observer)?;
     let bases = bases.into_images();
     let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();

@@ -32,6 +32,25 @@ pub enum Stream {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// A registry is asked for a base image. Comes before the plan, which depends on the image.
+    Pulling {
+        /// Its whole name: `docker.io/library/busybox:latest`.
+        image: &'a str,
+    },
+    /// Something happened to a base image on its way.
+    Pull {
+        /// As in [`Event::Pulling`].
+        image: &'a str,
+        /// What. Many of them a second.
+        event: &'a rbuild_image::registry::Event<'a>,
+    },
+    /// A base image is in the store.
+    Pulled {
+        /// As in [`Event::Pulling`].
+        image: &'a str,
+        /// How long it took.
+        duration: Duration,
+    },
     /// The steps that the target needs, before the first of them starts.
     Planned(&'a [StepInfo]),
     /// A build check found something to say (Dockerfile reference, build checks).

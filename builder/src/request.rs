@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rbuild_image::reference::Reference;
+use rbuild_image::registry::{Policy, Registry};
 use rbuild_parser::plan::Options;
 
 use crate::explain::BuildId;
@@ -38,6 +39,10 @@ pub struct Request {
     pub names: Vec<Reference>,
     /// `--output`, beside the image in the store.
     pub outputs: Vec<Output>,
+    /// Where base images come from that are not in the store.
+    pub registry: Registry,
+    /// `--pull`: when a registry is asked for a base image.
+    pub pull: Policy,
     /// The bound on steps that run at the same time.
     pub parallel: usize,
     /// True if the outputs of steps that come from the cache are shown again (`--replay-logs`).

@@ -68,7 +68,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
 
-    /// Output destination: DIR, -, or type=docker|oci|tar|local,dest=PATH (- is standard output)
+    /// Output destination: DIR, -, or type=docker|oci|tar|local,dest=PATH (- is standard output),
+    /// type=registry, type=image,push=true
     #[arg(short, long, value_name = "DEST")]
     pub(crate) output: Vec<String>,
 
@@ -79,6 +80,14 @@ pub(crate) struct BuildArgs {
     /// Type of progress output
     #[arg(long, value_enum, value_name = "TYPE")]
     pub(crate) progress: Option<Progress>,
+
+    /// Always ask the registries for the base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+
+    /// Push the image under all its names: short for --output=type=registry
+    #[arg(long)]
+    pub(crate) push: bool,
 
     /// Suppress the build output and print the image ID on success
     #[arg(short, long)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::PullPolicy;
+
 /// Arguments of `rbuild run`; everything after the image belongs to the program.
 #[derive(Debug, Args)]
 #[command(
@@ -62,6 +64,14 @@ pub(crate) struct RunArgs {
     /// Give extended privileges to this container
     #[arg(long)]
     pub(crate) privileged: bool,
+
+    /// The platform whose image is wanted, where a registry has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+
+    /// Pull the image before running
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = PullPolicy::Missing)]
+    pub(crate) pull: PullPolicy,
 
     /// Mount the container's root file system as read only
     #[arg(long)]

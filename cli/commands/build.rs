@@ -9,10 +9,11 @@ mod show;
 use rbuild_builder::error::BuildError;
 use rbuild_builder::examine::Examined;
 use rbuild_builder::request::Request;
+use rbuild_image::registry::PushOptions;
 use rbuild_image::store::Store;
 
 use self::interrupt::Interrupt;
-use super::explain;
+use super::{explain, push};
 use crate::exit::{Exit, FAILURE, Failure, Outcome};
 use crate::settings::{BuildSettings, Look, ProgressMode};
 use crate::ui::{self, Style};
@@ -35,6 +36,9 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
         Ok(built) => {
             progress.finished();
             explanation();
+            if let Some(options) = &settings.push {
+                push(settings, &request, options, store)?;
+            }
             let id = built.image.map(|id| id.to_string());
             if let (Some(path), Some(id)) = (&settings.iidfile, &id) {
                 std::fs::write(path, id)
@@ -54,6 +58,25 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
             })
         }
     }
+}
+
+/// Sends the image to the registries of all its names.
+fn push(
+    settings: &BuildSettings,
+    request: &Request,
+    options: &PushOptions,
+    store: &Store,
+) -> Result<(), Failure> {
+    let live = settings.progress == ProgressMode::Tty;
+    // Objects and lines do not mix.
+    let quiet = matches!(settings.progress, ProgressMode::Quiet | ProgressMode::Json);
+    for name in &request.names {
+        let line = push::push(name, options, &request.registry, store, live, quiet)?;
+        if !quiet {
+            ui::note(&format!("pushed {}: {line}\n", name.canonical()));
+        }
+    }
+    Ok(())
 }
 
 /// Everything that is done with a Dockerfile instead of building it.

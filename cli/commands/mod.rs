@@ -16,6 +16,7 @@ mod inspect;
 mod load;
 mod login;
 mod logs;
+mod obtain;
 mod prune;
 mod pull;
 mod push;

@@ -8,13 +8,13 @@ use rbuild_image::store::{Image, Store};
 use rbuild_runtime::container::{self, Base};
 use rbuild_runtime::signals;
 
-use super::find;
+use super::{find, obtain};
 use crate::exit::{Exit, Failure, Outcome, USAGE, chain};
 use crate::settings::RunSettings;
 
 /// Runs a container of an image in the foreground.
 pub(crate) fn run(settings: &RunSettings, store: &Store) -> Outcome {
-    let image = signals::shielded(|| ready(&settings.image, store))?.map_err(|f| f.with_code(USAGE))?;
+    let image = signals::shielded(|| ready(settings, store))?.map_err(|f| f.with_code(USAGE))?;
     let base =
         Base { id: image.id, name: &settings.image, config: &image.config.config, layers: &image.layers };
     let code = container::run(store, &base, &settings.container).map_err(|error| {
@@ -25,20 +25,21 @@ pub(crate) fn run(settings: &RunSettings, store: &Store) -> Outcome {
 }
 
 /// The image, with its layers looked at: after a loss of power they have to prove themselves, which takes threads.
-fn ready(text: &str, store: &Store) -> Result<Image, Failure> {
-    let image = image(text, store)?;
+fn ready(settings: &RunSettings, store: &Store) -> Result<Image, Failure> {
+    let image = image(settings, store)?;
     for layer in &image.layers {
         store.layer(*layer)?;
     }
     Ok(image)
 }
 
-/// An image of the store, or of an archive: what looks like a path and is no image is one.
-fn image(text: &str, store: &Store) -> Result<Image, Failure> {
-    let found = find::image(store, text);
+/// An image of the store, of an archive (what looks like a path, is there and is no image), or of a registry.
+fn image(settings: &RunSettings, store: &Store) -> Result<Image, Failure> {
+    let text = &settings.image;
     let path = Path::new(text);
-    if found.is_ok() || !text.contains(['/', '.']) || !path.is_file() && !path.join("index.json").is_file() {
-        return found;
+    let is_archive = text.contains(['/', '.']) && (path.is_file() || path.join("index.json").is_file());
+    if !is_archive || find::image(store, text).is_ok() {
+        return obtain::image(settings, store);
     }
     let loaded = archive::load(store, Source::<io::Empty>::Path(path), None)?;
     match &loaded[..] {

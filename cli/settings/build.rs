@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rbuild_image::registry;
+
 use super::{Environment, OutputSettings, OutputTarget, pairs};
 use crate::args::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
 use crate::exit::Failure;
@@ -47,6 +49,12 @@ pub(crate) struct BuildSettings {
     pub(crate) quiet: bool,
     /// How progress is shown.
     pub(crate) progress: ProgressMode,
+    /// How to talk to registries.
+    pub(crate) registry: registry::Settings,
+    /// When a registry is asked for a base image.
+    pub(crate) pull: registry::Policy,
+    /// How the image is pushed when it is built; None if it is not.
+    pub(crate) push: Option<registry::PushOptions>,
     /// What to do instead of building.
     pub(crate) look: Option<Look>,
 }
@@ -167,6 +175,13 @@ impl BuildSettings {
         if outputs.iter().filter(|o| o.target == OutputTarget::Stdout).count() > 1 {
             return Err(Failure::usage("--output: only one result can go to standard output"));
         }
+        if args.push {
+            outputs.push(OutputSettings::pushed());
+        }
+        let push = outputs.iter().find_map(|output| output.push);
+        if push.is_some() && tags.is_empty() {
+            return Err(Failure::new("tag is needed when pushing to registry").with_hint("-t NAME[:TAG]"));
+        }
         let mut build_args = pairs::assignments("--build-arg", &args.build_arg, environment)?;
         let epoch = "SOURCE_DATE_EPOCH";
         if let Some(value) = environment.value(epoch).filter(|v| !v.is_empty())
@@ -198,6 +213,9 @@ impl BuildSettings {
             iidfile: args.iidfile,
             quiet: args.quiet,
             progress: progress(args.progress, args.quiet, environment)?,
+            registry: super::registry(environment)?,
+            pull: if args.pull { registry::Policy::Always } else { registry::Policy::Missing },
+            push,
             look,
         })
     }

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::pairs;
+use clap::ValueEnum;
+use rbuild_image::registry::PushOptions;
+
+use super::{pairs, registry};
+use crate::args::CompressionKind;
 use crate::exit::Failure;
 
 /// Where the result of a build goes besides the store.
@@ -12,6 +16,8 @@ pub(crate) struct OutputSettings {
     pub(crate) format: OutputFormat,
     /// To where.
     pub(crate) target: OutputTarget,
+    /// How the image is pushed under its names; None if it is not.
+    pub(crate) push: Option<PushOptions>,
 }
 
 /// The forms of a result.
@@ -43,7 +49,47 @@ pub(crate) enum OutputTarget {
     Store,
 }
 
+/// The members of `--output` that are about pushing.
+#[derive(Debug, Default)]
+struct PushMembers {
+    push: bool,
+    kind: Option<CompressionKind>,
+    level: Option<u32>,
+}
+
+impl PushMembers {
+    /// Takes a member; false if it is about something else.
+    fn take(&mut self, key: &str, value: &str) -> Result<bool, &'static str> {
+        match key {
+            "push" => self.push = value.parse().map_err(|_| "push= is true or false")?,
+            "compression" => {
+                let kind = CompressionKind::from_str(value, true);
+                self.kind = Some(kind.map_err(|_| "compression= is gzip, zstd or uncompressed")?);
+            }
+            "compression-level" => {
+                self.level = Some(value.parse().map_err(|_| "compression-level= is a number")?);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn options(&self) -> Result<Option<PushOptions>, &'static str> {
+        if !self.push && (self.kind.is_some() || self.level.is_some()) {
+            return Err("compression= is for what is pushed");
+        }
+        let compression = registry::compression(self.kind, self.level)?;
+        Ok(self.push.then_some(PushOptions { compression }))
+    }
+}
+
 impl OutputSettings {
+    /// `--push`.
+    pub(super) fn pushed() -> Self {
+        let push = Some(PushOptions::default());
+        Self { format: OutputFormat::Image, target: OutputTarget::Store, push }
+    }
+
     /// `DIR`, `-` or `type=…,dest=…`. Names given as `name=` are returned beside it.
     pub(super) fn parse(text: &str, stdout_is_terminal: bool) -> Result<(Self, Vec<String>), Failure> {
         let wrong = |what: &str| Failure::usage(format!("invalid argument {text:?} for --output: {what}"));
@@ -56,7 +102,11 @@ impl OutputSettings {
                 .map(|o| (o, Vec::new()));
         }
         let (mut kind, mut dest, mut names, mut tar) = (None, None, Vec::new(), true);
+        let mut push = PushMembers::default();
         for (key, value) in pairs::members("--output", text)? {
+            if push.take(&key, &value).map_err(wrong)? {
+                continue;
+            }
             match key.as_str() {
                 "type" => kind = Some(value),
                 "dest" | "output" => dest = Some(value),
@@ -71,14 +121,23 @@ impl OutputSettings {
             Some("tar") => OutputFormat::Tar,
             Some("local") => OutputFormat::Local,
             Some("image") => OutputFormat::Image,
+            Some("registry") => {
+                push.push = true;
+                OutputFormat::Image
+            }
             Some(other) => {
                 return Err(wrong(&format!(
-                    "type={other} is not supported (docker, oci, tar, local, image)"
+                    "type={other} is not supported (docker, oci, tar, local, image, registry)"
                 )));
             }
             None => return Err(wrong("type= is missing")),
         };
-        Self::checked(format, dest.as_deref(), stdout_is_terminal, wrong).map(|o| (o, names))
+        let push = push.options().map_err(wrong)?;
+        if push.is_some() && format != OutputFormat::Image {
+            return Err(wrong("push= is for type=image"));
+        }
+        let output = Self::checked(format, dest.as_deref(), stdout_is_terminal, wrong)?;
+        Ok((Self { push, ..output }, names))
     }
 
     fn checked(
@@ -104,12 +163,14 @@ impl OutputSettings {
             (_, Some("")) => return Err(wrong("dest= is empty")),
             (_, Some(path)) => OutputTarget::Path(path.into()),
         };
-        Ok(Self { format, target })
+        Ok(Self { format, target, push: None })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rbuild_image::registry::Compression;
+
     use super::*;
 
     #[test]
@@ -127,12 +188,25 @@ mod tests {
             ("type=local", None),
             ("type=local,dest=-", None),
             ("type=image,name=x", Some((OutputFormat::Image, OutputTarget::Store))),
-            ("type=registry", None),
+            ("type=registry,name=x", Some((OutputFormat::Image, OutputTarget::Store))),
+            ("type=docker,push=true", None),
+            ("type=image,compression=zstd", None),
+            ("type=registry,compression=lzma", None),
+            ("type=registry,compression=gzip,compression-level=12", None),
             ("dest=x", None),
             ("type=tar,dest=x,rewrite-timestamp=true", None),
         ] {
             let got = OutputSettings::parse(text, false).ok().map(|(o, _)| (o.format, o.target));
             assert_eq!(got, want, "{text}");
+        }
+        for (text, want) in [
+            ("type=image", None),
+            ("type=image,push=false", None),
+            ("type=image,push=true", Some(Compression::Gzip(6))),
+            ("type=registry,compression=zstd,compression-level=9", Some(Compression::Zstd(9))),
+        ] {
+            let (output, _) = OutputSettings::parse(text, false).expect(text);
+            assert_eq!(output.push.map(|push| push.compression), want, "{text}");
         }
         assert!(OutputSettings::parse("type=tar", true).is_err(), "an archive on a terminal");
     }

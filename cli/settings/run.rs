@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use rbuild_image::registry;
 use rbuild_runtime::container::{self, Tmpfs, Volume, VolumeSource};
 use rbuild_runtime::sandbox::Network;
 
 use super::{Environment, pairs};
-use crate::args::RunArgs;
+use crate::args::{PullPolicy, RunArgs};
 use crate::exit::{Failure, USAGE};
 use crate::format::human;
 
@@ -15,6 +16,14 @@ use crate::format::human;
 pub(crate) struct RunSettings {
     /// The image: a name, an ID, or the path of an archive.
     pub(crate) image: String,
+    /// How to talk to registries.
+    pub(crate) registry: registry::Settings,
+    /// When one is asked for the image.
+    pub(crate) pull: registry::Policy,
+    /// For which platform.
+    pub(crate) pull_options: registry::PullOptions,
+    /// Pulling is shown by a view that moves the cursor.
+    pub(crate) live: bool,
     /// How the container differs from what the image says.
     pub(crate) container: container::RunSettings,
 }
@@ -58,7 +67,27 @@ impl RunSettings {
             tty: args.tty,
             remove: args.rm,
         };
-        Ok(Self { image, container })
+        let pull_options = match args.platform.filter(|text| !text.is_empty()) {
+            None => registry::PullOptions::default(),
+            Some(text) => registry::PullOptions {
+                platform: text
+                    .parse()
+                    .map_err(|e| Failure::usage(format!("invalid platform {text:?}: {e}")))?,
+                exact_platform: true,
+            },
+        };
+        Ok(Self {
+            image,
+            registry: super::registry(environment)?,
+            pull: match args.pull {
+                PullPolicy::Missing => registry::Policy::Missing,
+                PullPolicy::Always => registry::Policy::Always,
+                PullPolicy::Never => registry::Policy::Never,
+            },
+            pull_options,
+            live: environment.live_terminal(),
+            container,
+        })
     }
 }
 

@@ -5,7 +5,10 @@
 //!
 //! | `type` | members | when |
 //! |---|---|---|
-//! | `plan` | `steps`: a list of `{step, stage, title, instruction, line}` | once, first |
+//! | `pull` | `image` | a registry is asked for a base image; before the plan |
+//! | `layer` | `image`, `digest`, `size` in bytes, `state` (`waiting`, `exists`, `transferring`, `done`) | a layer of it got further |
+//! | `pulled` | `image`, `duration` | it is in the store |
+//! | `plan` | `steps`: a list of `{step, stage, title, instruction, line}` | once, before all steps |
 //! | `start` | `step`, `stage`, `title`, `instruction`, `line` | a step is not in the cache and begins |
 //! | `log` | `step`, `stream` (`stdout`, `stderr`), `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something |
 //! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
@@ -20,6 +23,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rbuild_builder::event::{Event, Observer, StepInfo, StepRef, Stream};
+use rbuild_image::registry::{self, LayerState};
 use serde_json::{Value, json};
 
 use super::Report;
@@ -105,6 +109,21 @@ impl<W: Write + Send> Observer for Json<W> {
     fn on(&self, event: Event<'_>) {
         let state = &mut *lock(&self.state);
         match event {
+            Event::Pulling { image } => state.write(&json!({"type": "pull", "image": image})),
+            Event::Pull { image, event: registry::Event::Layer { digest, size, state: now } } => {
+                state.write(&json!({
+                    "type": "layer",
+                    "image": image,
+                    "digest": digest.to_string(),
+                    "size": size,
+                    "state": layer_state(*now),
+                }));
+            }
+            // Bytes come too often for lines, and the other events are for people.
+            Event::Pull { .. } => {}
+            Event::Pulled { image, duration } => {
+                state.write(&json!({"type": "pulled", "image": image, "duration": seconds(duration)}));
+            }
             Event::Planned(steps) => {
                 state.steps = steps.to_vec();
                 state.runs = steps.iter().map(|_| Run::default()).collect();
@@ -162,6 +181,17 @@ fn plan_entry((step, info): (StepRef, &StepInfo)) -> Value {
         "instruction": info.instruction,
         "line": info.lines.first,
     })
+}
+
+fn layer_state(state: LayerState) -> &'static str {
+    match state {
+        LayerState::Waiting => "waiting",
+        LayerState::Exists => "exists",
+        LayerState::Mounted => "mounted",
+        LayerState::Compressing => "compressing",
+        LayerState::Transferring => "transferring",
+        LayerState::Done => "done",
+    }
 }
 
 /// Seconds, to the microsecond.

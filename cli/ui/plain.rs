@@ -9,7 +9,7 @@
 //! #3 CACHED
 //! ```
 //!
-//! Steps that run at the same time take turns: whoever has something to say says first who it is.
+//! Base images on their way come before all steps, as number 0. Steps that run at the same time take turns: whoever has something to say says first who it is.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -21,7 +21,7 @@ use rbuild_parser::lint::Warning;
 
 use super::log::Lines;
 use super::progress::{Progress, lock};
-use super::{Report, Style};
+use super::{Direction, Report, Style, transfer};
 
 /// The view.
 pub(super) struct Plain<W> {
@@ -110,6 +110,18 @@ impl<W: Write + Send> Observer for Plain<W> {
         let state = &mut *lock(&self.state);
         let mut text = String::new();
         match event {
+            Event::Pulling { image } => {
+                state.speaking = None;
+                let _ = writeln!(text, "#0 pulling {image}");
+            }
+            Event::Pull { event, .. } => {
+                if let Some(line) = transfer::line(Direction::Pull, event) {
+                    let _ = writeln!(text, "#0 {line}");
+                }
+            }
+            Event::Pulled { duration, .. } => {
+                let _ = writeln!(text, "#0 DONE {:.1}s\n", duration.as_secs_f64());
+            }
             Event::Planned(steps) => {
                 state.steps = steps.to_vec();
                 state.runs = steps.iter().map(|_| Run::default()).collect();

@@ -16,6 +16,7 @@ use super::log::{Lines, visible};
 use super::plain::{waiting, warning_text};
 use super::print::to_stderr;
 use super::progress::{Progress, lock};
+use super::transfer::{self, Sum};
 use super::{Report, Style};
 
 /// Pictures a second.
@@ -42,6 +43,13 @@ struct State {
     ended: usize,
     cached: usize,
     exporting: Option<ProgressBar>,
+    pulling: Option<Pulling>,
+}
+
+/// A base image on its way.
+struct Pulling {
+    bar: ProgressBar,
+    sum: Sum,
 }
 
 #[derive(Default)]
@@ -66,6 +74,7 @@ impl Tty {
             ended: 0,
             cached: 0,
             exporting: None,
+            pulling: None,
         };
         let shared = Arc::new(Shared { bars, state: Mutex::new(state), stop: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
@@ -145,6 +154,28 @@ impl Observer for Tty {
         let mut history = None;
         let state = &mut *lock(&self.shared.state);
         match event {
+            Event::Pulling { image } => {
+                let bar = self.shared.bars.insert_before(&state.summary, line());
+                bar.set_message(format!("=> pulling {image}"));
+                state.pulling = Some(Pulling { bar, sum: Sum::default() });
+            }
+            Event::Pull { image, event } => {
+                if let Some(pulling) = &mut state.pulling
+                    && pulling.sum.add(event)
+                {
+                    pulling.bar.set_message(format!("=> pulling {image}  {}", pulling.sum.text()));
+                }
+                if let Some(line) = transfer::remark(event) {
+                    history = Some(format!("{} {line}", self.style.warning("WARNING:")));
+                }
+            }
+            Event::Pulled { image, duration } => {
+                if let Some(pulling) = state.pulling.take() {
+                    pulling.bar.finish_and_clear();
+                }
+                let done = self.style.good("DONE  ");
+                history = Some(format!("{done} pulling {image} {:.1}s", duration.as_secs_f64()));
+            }
             Event::Planned(steps) => {
                 state.steps = steps.to_vec();
                 state.runs = steps.iter().map(|_| Run::default()).collect();

@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 mod leaks;
 pub(crate) mod outcome;
+pub(crate) mod registry;
 pub(crate) mod sandbox;
 
 pub(crate) use outcome::Outcome;

@@ -46,6 +46,11 @@ impl Sandbox {
         self.dir.path().join("work")
     }
 
+    /// The home of who runs rbuild.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
     /// The folder of the store.
     pub(crate) fn store(&self) -> PathBuf {
         self.dir.path().join("store")

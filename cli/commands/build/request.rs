@@ -10,6 +10,7 @@ use rbuild_builder::request::{
 };
 use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
+use rbuild_image::registry::Registry;
 use rbuild_parser::plan::{NamedContext, Options};
 
 use crate::commands::find;
@@ -43,6 +44,8 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         hosts: settings.hosts.clone(),
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
         outputs: settings.outputs.iter().filter_map(output).collect(),
+        registry: Registry::new(settings.registry.clone()),
+        pull: settings.pull,
         parallel: steps_at_once(),
         replay_logs: settings.replay_logs,
     })

@@ -73,7 +73,9 @@ impl ConfigFile {
         }
         if let Some(count) = self.parallel_transfers {
             if !(1..=MOST_TRANSFERS).contains(&count) {
-                return Err(wrong(format!("parallel-transfers is {count}, not between 1 and {MOST_TRANSFERS}")));
+                return Err(wrong(format!(
+                    "parallel-transfers is {count}, not between 1 and {MOST_TRANSFERS}"
+                )));
             }
             settings.parallel = count;
         }

@@ -11,7 +11,8 @@ use self::file::ConfigFile;
 use super::Environment;
 use crate::exit::Failure;
 
-pub(crate) use transfer::{PullSettings, PushSettings, compression};
+pub(super) use transfer::compression;
+pub(crate) use transfer::{PullSettings, PushSettings};
 
 /// What a client of registries has to know.
 ///

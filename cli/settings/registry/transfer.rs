@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn all_tags_wants_no_tag() {
-        let args = |name: &str, all_tags| PullArgs { all_tags, platform: None, quiet: false, name: name.into() };
+        let args =
+            |name: &str, all_tags| PullArgs { all_tags, platform: None, quiet: false, name: name.into() };
         for (name, all, good) in [
             ("busybox", true, true),
             ("busybox:1", true, false),
@@ -144,8 +145,13 @@ mod tests {
             let got = PullSettings::new(&args(name, all), &Environment::of(&[]));
             assert_eq!(got.is_ok(), good, "{name} {all}");
         }
-        let got = PullSettings::new(&args("x", false), &Environment::of(&[("DOCKER_DEFAULT_PLATFORM", "linux/arm64")]));
+        let got = PullSettings::new(
+            &args("x", false),
+            &Environment::of(&[("DOCKER_DEFAULT_PLATFORM", "linux/arm64")]),
+        );
         let got = got.expect("good");
-        assert!(got.default_tag && got.options.exact_platform && got.options.platform.architecture == "arm64");
+        assert!(
+            got.default_tag && got.options.exact_platform && got.options.platform.architecture == "arm64"
+        );
     }
 }

@@ -24,13 +24,22 @@ impl Lines {
 }
 
 /// What is said of an event; None where that is nothing.
-pub(super) fn line(direction: Direction, event: &Event<'_>) -> Option<String> {
+pub(in crate::ui) fn line(direction: Direction, event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Layer { digest, state, .. } => {
+            Some(format!("{}: {}", short(*digest), words(direction, *state)?))
+        }
+        other => remark(other),
+    }
+}
+
+/// What is said of an event that is not about a layer: something goes wrong, and there is a way on.
+pub(in crate::ui) fn remark(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::MirrorFailed { host, reason } => format!("mirror {host} does not help: {reason}"),
         Event::Retrying { reason, attempt, pause } => {
             format!("trying again in {:.1}s (attempt {attempt}): {reason}", pause.as_secs_f64())
         }
-        Event::Layer { digest, state, .. } => format!("{}: {}", short(*digest), words(direction, *state)?),
         _ => return None,
     })
 }

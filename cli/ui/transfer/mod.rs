@@ -2,12 +2,16 @@
 
 mod lines;
 mod live;
+mod sum;
 
 use rbuild_image::digest::BlobDigest;
 use rbuild_image::registry::{Event, Progress};
 
 use self::lines::Lines;
 use self::live::Live;
+
+pub(super) use lines::{line, remark};
+pub(super) use sum::Sum;
 
 /// Where the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
