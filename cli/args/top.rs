@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
-    BuildArgs, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs, PushArgs, RmiArgs, RunArgs, SaveArgs, SearchArgs, TagArgs,
+    BuildArgs, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs,
+    InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs, PushArgs, RmiArgs, RunArgs,
+    SaveArgs, SearchArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon

@@ -71,9 +71,14 @@ fn push(
     // Objects and lines do not mix.
     let quiet = matches!(settings.progress, ProgressMode::Quiet | ProgressMode::Json);
     for name in &request.names {
-        let line = push::push(name, options, &request.registry, store, live, quiet)?;
+        let pushed = push::push(name, options, &request.registry, store, live, quiet)?;
         if !quiet {
-            ui::note(&format!("pushed {}: {line}\n", name.canonical()));
+            ui::note(&format!(
+                "pushed {} digest: {} size: {}\n",
+                name.canonical(),
+                pushed.digest,
+                pushed.size
+            ));
         }
     }
     Ok(())

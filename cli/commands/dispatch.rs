@@ -8,7 +8,8 @@ use rbuild_image::store::Store;
 use rbuild_runtime::{container, rootless};
 
 use super::{
-    build, df, explain, fsck, history, images, import, info, inspect, load, login, logs, prune, pull, push, rmi, save, search, tag, version,
+    build, df, explain, fsck, history, images, import, info, inspect, load, login, logs, prune, pull, push,
+    rmi, save, search, tag, version,
 };
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};

@@ -1,7 +1,7 @@
 //! `rbuild push`, `rbuild image push`, and the pushing that `build --push` asks for.
 
 use rbuild_image::reference::Reference;
-use rbuild_image::registry::{PushOptions, Registry};
+use rbuild_image::registry::{PushOptions, Pushed, Registry};
 use rbuild_image::store::Store;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -20,17 +20,18 @@ pub(crate) fn run(settings: &PushSettings, registry: &Registry, store: &Store, l
         if !settings.quiet {
             ui::print(&format!("The push refers to repository [{}]\n", canonical_repository(name)))?;
         }
-        let line = push(name, &settings.options, registry, store, live, settings.quiet)?;
+        let pushed = push(name, &settings.options, registry, store, live, settings.quiet)?;
         if settings.quiet {
             ui::print(&format!("{}\n", name.canonical()))?;
         } else {
-            ui::print(&format!("{line}\n"))?;
+            let tag = name.tag().unwrap_or("latest");
+            ui::print(&format!("{tag}: digest: {} size: {}\n", pushed.digest, pushed.size))?;
         }
     }
     Ok(Exit::OK)
 }
 
-/// Sends one image; returns docker's last line about it.
+/// Sends one image.
 pub(super) fn push(
     name: &Reference,
     options: &PushOptions,
@@ -38,14 +39,12 @@ pub(super) fn push(
     store: &Store,
     live: bool,
     quiet: bool,
-) -> Result<String, Failure> {
+) -> Result<Pushed, Failure> {
     let image = store.named(name)?.ok_or_else(|| missing(&name.canonical()))?;
     let view = Transfer::new(Direction::Push, live, quiet);
     let pushed = registry.push(store, image, name, options, &view);
     view.leave();
-    let pushed = pushed?;
-    let tag = name.tag().unwrap_or("latest");
-    Ok(format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size))
+    Ok(pushed?)
 }
 
 /// Every name that the store has in the repositories.

@@ -38,7 +38,7 @@ pub(crate) fn explain(report: &Report, style: Style) {
     to_stderr(report.text(style).as_bytes());
 }
 
-/// Prints what belongs to the progress of a build, on standard error.
+/// Prints a remark, a question, or what belongs to the progress of a build, to standard error, as it is.
 pub(crate) fn note(text: &str) {
     to_stderr(text.as_bytes());
 }
@@ -46,11 +46,6 @@ pub(crate) fn note(text: &str) {
 /// Prints a warning to standard error.
 pub(crate) fn warn(message: &str, style: Style) {
     to_stderr(format!("{} {message}\n", style.warning("WARNING:")).as_bytes());
-}
-
-/// Prints a question or a remark to standard error, as it is.
-pub(crate) fn note(text: &str) {
-    to_stderr(text.as_bytes());
 }
 
 /// Writes to standard error in one piece; there is nobody to tell if that fails.

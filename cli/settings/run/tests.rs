@@ -12,7 +12,7 @@ fn settings(typed: &[&str], variables: &[(&str, &str)]) -> Result<RunSettings, F
 #[test]
 fn everything_after_the_image_is_the_programs() {
     let got = settings(&["-it", "--rm", "busybox", "ls", "-l", "--rm", "-h"], &[]).expect("good");
-    let RunSettings { image, container } = got;
+    let RunSettings { image, container, .. } = got;
     assert_eq!(
         (image.as_str(), container.tty, container.interactive, container.remove),
         ("busybox", true, true, true)
