@@ -1,5 +1,7 @@
 //! "did you mean …?"
 
+use std::borrow::Cow;
+
 /// Distance from which on a candidate is too far away.
 const TOO_FAR: usize = 3;
 
@@ -17,23 +19,22 @@ pub fn suggest<'c>(
     if word.len() > LONGEST {
         return None;
     }
-    let fold = |text: &str| if case_sensitive { text.to_owned() } else { text.to_lowercase() };
-    let wanted = fold(word);
-    let mut best: Option<(usize, String)> = None;
+    let fold = |text| if case_sensitive { Cow::Borrowed(text) } else { Cow::Owned(str::to_lowercase(text)) };
+    let wanted: Vec<char> = fold(word).chars().collect();
+    let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
-        let candidate = fold(candidate);
-        if candidate == wanted {
-            return None;
-        }
-        let limit = best.as_ref().map_or(TOO_FAR, |(distance, _)| *distance);
-        let distance = levenshtein(&wanted, &candidate);
-        if distance < limit {
-            best = Some((distance, candidate));
+        let limit = best.map_or(TOO_FAR, |(distance, _)| distance);
+        match levenshtein(&wanted, &fold(candidate), limit) {
+            Some(0) => return None,
+            Some(distance) => best = Some((distance, candidate)),
+            None => {}
         }
     }
     let upper =
         !case_sensitive && word.chars().any(char::is_uppercase) && !word.chars().any(char::is_lowercase);
-    best.map(|(_, candidate)| if upper { candidate.to_uppercase() } else { candidate })
+    best.map(
+        |(_, candidate)| if upper { fold(candidate).to_uppercase() } else { fold(candidate).into_owned() },
+    )
 }
 
 /// Adds ` (did you mean X?)` to a message if there is an X.
@@ -50,19 +51,27 @@ pub fn with_suggestion<'c>(
     }
 }
 
-/// Insertions, deletions and replacements of characters that lead from one to the other.
-fn levenshtein(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (deleted, left) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], deleted + 1);
-        for (index, right) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[index + 1];
-            row[index + 1] = replaced.min(row[index] + 1).min(diagonal + 1);
+/// Insertions, deletions and replacements of characters that lead from one to the other; None if that takes
+/// `limit` of them or more. A file can have thousands of names, and for most of them their length is reason enough.
+fn levenshtein(from: &[char], to: &str, limit: usize) -> Option<usize> {
+    if from.len().abs_diff(to.chars().count()) >= limit {
+        return None;
+    }
+    let mut column: Vec<usize> = (0..=from.len()).collect();
+    for (inserted, right) in to.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut column[0], inserted + 1);
+        let mut least = column[0];
+        for (index, left) in from.iter().enumerate() {
+            let replaced = diagonal + usize::from(*left != right);
+            diagonal = column[index + 1];
+            column[index + 1] = replaced.min(column[index] + 1).min(diagonal + 1);
+            least = least.min(column[index + 1]);
+        }
+        if least >= limit {
+            return None;
         }
     }
-    row[to.len()]
+    Some(column[from.len()]).filter(|distance| *distance < limit)
 }
 
 #[cfg(test)]
@@ -79,6 +88,12 @@ mod tests {
         assert_eq!(suggest("whatever", flags, true), None);
         assert_eq!(suggest("FNTRYPOINT", ["ENTRYPOINT", "ENV"], false).as_deref(), Some("ENTRYPOINT"));
         assert_eq!(suggest("coyp", ["COPY"], false).as_deref(), Some("copy"));
+        assert_eq!(
+            suggest("abcd", ["abxy", "abcx", "abcy"], true).as_deref(),
+            Some("abcx"),
+            "the first of the nearest"
+        );
+        assert_eq!(suggest("abcd", ["abcx", "abcd"], true), None, "an exact match wins wherever it stands");
     }
 
     #[test]
@@ -86,8 +101,11 @@ mod tests {
         for (from, to, distance) in
             [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("bnid", "bind", 2), ("ä", "a", 1)]
         {
-            assert_eq!(levenshtein(from, to), distance, "{from} to {to}");
-            assert_eq!(levenshtein(to, from), distance, "{to} to {from}");
+            for (from, to) in [(from, to), (to, from)] {
+                let letters: Vec<char> = from.chars().collect();
+                assert_eq!(levenshtein(&letters, to, distance + 1), Some(distance), "{from} to {to}");
+                assert_eq!(levenshtein(&letters, to, distance), None, "{from} to {to} is too far");
+            }
         }
     }
 }
