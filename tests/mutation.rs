@@ -38,7 +38,7 @@ struct Project {
     env: String,
     heredoc: String,
     workdir: String,
-    user: bool,
+    user: u32,
     mode: Option<u32>,
     offline: bool,
     middle: String,
@@ -88,7 +88,11 @@ impl Project {
     fn dockerfile(&self) -> String {
         let chmod = self.mode.map_or_else(String::new, |mode| format!("--chmod={mode:o} "));
         let network = if self.offline { "--network=none " } else { "" };
-        let user = if self.user { "USER 1000:1000\n" } else { "" };
+        let user = format!(
+            "USER {}:1000
+",
+            self.user
+        );
         format!(
             "FROM busybox AS made\nCOPY {chmod}tree /tree\nRUN find /tree | sort > /list; wc -l < /list > /count; \
              : {}\n\
@@ -149,19 +153,24 @@ impl Project {
                 let Some(File::Data(_, mode)) = self.files.get_mut(&path) else {
                     unreachable!("it is a plain file")
                 };
-                *mode ^= 0o011;
+                // Never what it was: a project that was built before misses nothing.
+                *mode = if *mode & 0o1000 == 0 { 0o1400 } else { *mode + 1 };
                 let seen = self.mode.is_none().then(|| file(1, below, "mode")).flatten();
                 ("mode".into(), seen)
             }
             2 => {
-                self.files.insert(format!("tree/{fresh}"), File::Data(fresh.clone(), 0o644));
-                ("added file".into(), file(1, fresh, "added"))
+                // Not one of those that are taken away again: that would be a project that was built before.
+                let name = format!("added-{fresh}");
+                self.files.insert(format!("tree/{name}"), File::Data(fresh, 0o644));
+                ("added file".into(), file(1, name, "added"))
             }
             3 => {
                 let File::Data(data, mode) = self.files.remove(&path).expect("it is there") else {
                     unreachable!("plain")
                 };
-                self.files.insert(format!("tree/{fresh}"), File::Data(data, mode));
+                // In the same folder, which would vanish with its last file.
+                let folder = path.rsplit_once('/').expect("it is in a folder").0;
+                self.files.insert(format!("{folder}/{fresh}"), File::Data(data, mode));
                 ("renamed file".into(), file(1, below, "renamed"))
             }
             4 => {
@@ -169,11 +178,8 @@ impl Project {
                 ("link".into(), file(1, "link".into(), "target"))
             }
             5 => {
-                let now = matches!(self.files.get("tree/hard2"), Some(File::Hard(_)));
-                let other =
-                    if now { File::Data("hard".into(), 0o644) } else { File::Hard("tree/hard1".into()) };
-                self.files.insert("tree/hard2".into(), other);
-                ("hard link".into(), file(1, "hard2".into(), "attributes"))
+                self.files.insert(format!("tree/x{fresh}"), File::Hard("tree/hard1".into()));
+                ("hard link".into(), file(1, format!("x{fresh}"), "added"))
             }
             6 => {
                 self.files.insert("tree/skip.tmp".into(), File::Data(fresh, 0o644));
@@ -211,11 +217,11 @@ impl Project {
                 ("WORKDIR".into(), value(6, "directory"))
             }
             13 => {
-                self.user = !self.user;
+                self.user += 1;
                 ("USER".into(), value(7, "USER"))
             }
-            14 => {
-                self.offline = !self.offline;
+            14 if !self.offline => {
+                self.offline = true;
                 ("network".into(), value(4, "--network"))
             }
             15 => {

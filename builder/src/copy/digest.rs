@@ -11,7 +11,7 @@ use crate::context::xattr::{self, Xattrs};
 use crate::context::{ContentHash, Item, Kind, Meta};
 
 /// Changes with every change of what is hashed below.
-const FORMAT: &[u8] = b"rbuild copy 1\0";
+const FORMAT: &[u8] = b"rbuild copy 2\0";
 
 /// The digest of a selection, and what it was made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,7 @@ pub fn digest(selection: &Selection) -> Result<CopyDigest, CopyError> {
                     .zip(first_links)
                     .map(|(item, link)| {
                         let from = join(at, &item.path);
+                        let link = link.map(|first| &items[first].path[..]);
                         record(selection, source, &from, item.path.clone(), item, link)
                     })
                     .collect();
@@ -107,7 +108,7 @@ fn record(
     from: &[u8],
     path: Vec<u8>,
     item: &Item,
-    link: Option<usize>,
+    link: Option<&[u8]>,
 ) -> Result<FileRecord, CopyError> {
     let meta = &item.meta;
     let owner = selection.rules.owner(meta);
@@ -136,7 +137,7 @@ fn record(
     })
 }
 
-fn rest(item: &Item, xattrs: &Xattrs, link: Option<usize>) -> [u8; 32] {
+fn rest(item: &Item, xattrs: &Xattrs, link: Option<&[u8]>) -> [u8; 32] {
     let xattrs = xattrs.iter().filter(|(name, _)| xattr::counts(name));
     let mut fields: Vec<(u8, Vec<u8>)> = Vec::new();
     fields.extend(item.link.iter().map(|target| (b'l', target.clone())));
@@ -144,7 +145,7 @@ fn rest(item: &Item, xattrs: &Xattrs, link: Option<usize>) -> [u8; 32] {
         let (major, minor) = item.meta.device;
         fields.push((b'd', [major.to_le_bytes(), minor.to_le_bytes()].concat()));
     }
-    fields.extend(link.map(|index| (b'h', (index as u64).to_le_bytes().to_vec())));
+    fields.extend(link.map(|first| (b'h', first.to_vec())));
     for (name, value) in xattrs {
         fields.push((b'n', name.clone()));
         fields.push((b'v', value.clone()));
