@@ -14,6 +14,9 @@ use super::workspace::CONTEXT_TIME;
 /// Longest name or link target of a header without PAX records.
 const NAME_FIELD: usize = 100;
 
+/// Archives end on a multiple of this, as tar(1) has it; sizes and digests of whole archives were recorded.
+const RECORD: usize = 20 * 512;
+
 /// The archive, compressed as `compress` says.
 pub(super) fn make(op: &Value) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -30,6 +33,7 @@ pub(super) fn make(op: &Value) -> io::Result<Vec<u8>> {
         append_entry(&mut out, entry);
     }
     out.extend([0; 1024]);
+    out.resize(out.len().next_multiple_of(RECORD), 0);
     match op["compress"].as_str() {
         None => Ok(out),
         Some("gzip") => {
