@@ -52,9 +52,12 @@ pub fn with_suggestion<'c>(
 }
 
 /// Insertions, deletions and replacements of characters that lead from one to the other; None if that takes
-/// `limit` of them or more. A file can have thousands of names, and for most of them their length is reason enough.
+/// `limit` of them or more. A file can have thousands of names, and most of them are excluded by their length or by
+/// their letters.
 fn levenshtein(from: &[char], to: &str, limit: usize) -> Option<usize> {
-    if from.len().abs_diff(to.chars().count()) >= limit {
+    let edited = (letters(from.iter().copied()) ^ letters(to.chars())).count_ones() as usize;
+    // A replacement takes one letter away and brings another one.
+    if from.len().abs_diff(to.chars().count()) >= limit || edited.div_ceil(2) >= limit {
         return None;
     }
     let mut column: Vec<usize> = (0..=from.len()).collect();
@@ -72,6 +75,11 @@ fn levenshtein(from: &[char], to: &str, limit: usize) -> Option<usize> {
         }
     }
     Some(column[from.len()]).filter(|distance| *distance < limit)
+}
+
+/// The set of letters, as bits; different ones can share a bit.
+fn letters(text: impl Iterator<Item = char>) -> u64 {
+    text.fold(0, |set, letter| set | 1 << (u32::from(letter) % u64::BITS))
 }
 
 #[cfg(test)]
