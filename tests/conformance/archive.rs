@@ -86,15 +86,26 @@ fn append_entry(out: &mut Vec<u8>, entry: &Value) {
     header.set_mtime(entry["mtime"].as_u64().unwrap_or(CONTEXT_TIME));
     let ustar = header.as_ustar_mut().expect("the header is made as ustar");
     field(&mut ustar.linkname, target);
-    ustar.set_device_major(number(entry, "major"));
-    ustar.set_device_minor(number(entry, "minor"));
-    append(out, &mut header, name, &if kind == "file" { content(entry) } else { Vec::new() });
+    if matches!(kind, "char" | "block") {
+        ustar.set_device_major(number(entry, "major"));
+        ustar.set_device_minor(number(entry, "minor"));
+    }
+    let slash = if kind == "dir" && !name.ends_with('/') { "/" } else { "" };
+    append(
+        out,
+        &mut header,
+        &format!("{name}{slash}"),
+        &if kind == "file" { content(entry) } else { Vec::new() },
+    );
 }
 
 fn header(kind: EntryType) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header
 }
 
@@ -103,6 +114,9 @@ fn append(out: &mut Vec<u8>, header: &mut Header, name: &str, data: &[u8]) {
     field(&mut header.as_ustar_mut().expect("the header is made as ustar").name, name);
     header.set_size(data.len() as u64);
     header.set_cksum();
+    // Six digits, NUL, blank: as POSIX has it, and as the archives were recorded.
+    let sum = header.cksum().expect("the checksum was just set");
+    header.as_mut_bytes()[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     out.extend(header.as_bytes());
     out.extend(data);
     out.resize(out.len().next_multiple_of(512), 0);
