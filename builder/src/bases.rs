@@ -100,7 +100,11 @@ impl<'a> StoreBases<'a> {
 impl Bases for StoreBases<'_> {
     fn resolve(&mut self, request: &BaseRequest<'_>) -> Result<Base, String> {
         let name = request.name.strip_prefix("docker-image://").unwrap_or(request.name);
-        let image = self.find(name, request.platform)?;
+        let image = if crate::layouts::is_local(name) {
+            crate::layouts::load(self.store, name, request.platform)?
+        } else {
+            self.find(name, request.platform)?
+        };
         let (id, image) = self.number(image);
         let config = &image.config;
         Ok(Base {

@@ -1,6 +1,5 @@
 //! A whole build: inputs, plan, steps, image, outputs.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -17,7 +16,7 @@ use crate::chain::Chain;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
 use crate::event::{Event, Observer, StepInfo};
 use crate::explain::{self, Trace};
-use crate::fetch::Http;
+use crate::fetch::Remote;
 use crate::inputs::Inputs;
 use crate::output;
 use crate::request::Request;
@@ -50,7 +49,7 @@ pub fn build(
     let bases = bases.into_images();
     let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();
     observer.on(Event::Planned(&steps));
-    let fetch = Http::new(open_downloads(store)?);
+    let fetch = Remote::new(store, request.proxies.clone());
     let wants_image = output::wants_image(request);
 
     let trace = Trace::new(&plan.steps, |base| bases[base as usize].id);
@@ -90,14 +89,6 @@ fn ended(
         Err(BuildError::Interrupted) => (explain::Outcome::Interrupted, None, Vec::new()),
         Err(_) => (explain::Outcome::Failed, None, Vec::new()),
     }
-}
-
-/// Where downloads lie while they are used; they have no name there.
-fn open_downloads(store: &Store) -> Result<OwnedFd, BuildError> {
-    use rustix::fs::{Mode, OFlags, open};
-    let folder = store.path().join("tmp");
-    open(&folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|cause| BuildError::Context { path: folder, cause: std::io::Error::from(cause).to_string() })
 }
 
 fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) -> Result<(), BuildError> {

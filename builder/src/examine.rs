@@ -45,7 +45,7 @@ impl Examined {
     pub fn open(store: &Store, request: &Request) -> Result<Self, BuildError> {
         let inputs = Inputs::open(store, request, &crate::Cancel::new())?;
         let parsed = rbuild_parser::parse(&inputs.file.text);
-        let options = Options { ignore: inputs.ignore, ..request.options.clone() };
+        let options = inputs.options(request);
         Ok(Self { file: inputs.file, path: inputs.path, parsed, options })
     }
 

@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use rbuild_image::store::{Store, TempDir};
 use rbuild_parser::pattern::IgnorePatterns;
+use rbuild_parser::plan::Options;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cancel::Cancel;
 use crate::context::{Context, HashCache};
 use crate::copy::unpack_stream;
 use crate::error::{BuildError, SourceFile};
-use crate::request::{ContextArg, DockerfileArg, Request};
+use crate::fetch::Remote;
+use crate::remote::{Arrived, Remotes};
+use crate::request::{ContextArg, DockerfileArg, NamedSource, Request};
 
 /// The inputs of one build.
 #[derive(Debug)]
@@ -25,8 +28,10 @@ pub(crate) struct Inputs {
     pub(crate) contexts: Contexts,
     /// The main context's ignore file.
     pub(crate) ignore: Option<IgnorePatterns>,
-    /// A context that came as an archive; it vanishes with this.
-    _unpacked: Option<TempDir>,
+    /// Times of contexts that have one, by name; the main one is `context`.
+    epochs: BTreeMap<String, i64>,
+    /// Contexts that came as archives; they vanish with this.
+    _unpacked: Vec<TempDir>,
 }
 
 /// The sources that `COPY`, `ADD` and bind mounts can take from, beside stages and images.
@@ -43,15 +48,21 @@ pub(crate) struct Contexts {
 struct Found {
     folder: Option<PathBuf>,
     unpacked: Option<TempDir>,
-    /// The Dockerfile, when standard input turned out to be one.
+    /// The Dockerfile, when standard input or a URL turned out to be one.
     text: Option<Vec<u8>>,
+    /// It was fetched: ignore files do not apply, and `-f` is inside of it.
+    remote: bool,
+    epoch: Option<i64>,
 }
 
 impl Inputs {
     pub(crate) fn open(store: &Store, request: &Request, cancel: &Cancel) -> Result<Self, BuildError> {
-        let found = find_context(store, &request.context, cancel)?;
+        let fetch = Remote::new(store, request.proxies.clone());
+        let remotes = Remotes { store, fetch: &fetch, keep_git_dir: keeps_git_dir(request) };
+        let found = find_context(store, &request.context, &remotes, cancel)?;
         let (file, beside) = read_dockerfile(&found, &request.dockerfile)?;
-        let ignore = read_ignore(found.folder.as_deref(), beside.as_deref())?;
+        let ignore =
+            if found.remote { None } else { read_ignore(found.folder.as_deref(), beside.as_deref())? };
         let hashes = HashCache::load(&store.path().join("files"));
         let empty = store.path().join("empty");
         let folder = found.folder.as_deref().unwrap_or(&empty);
@@ -60,10 +71,33 @@ impl Inputs {
         }
         let main = Context::folder(folder, ignore.clone(), Arc::clone(&hashes))
             .map_err(|cause| pattern_or_context(folder, &cause))?;
-        let named = open_named(request, &hashes)?;
+        let path = beside.filter(|_| found.unpacked.is_none() && !found.remote);
+        let mut epochs: BTreeMap<String, i64> =
+            found.epoch.map(|epoch| ("context".to_owned(), epoch)).into_iter().collect();
+        let mut unpacked: Vec<TempDir> = found.unpacked.into_iter().collect();
+        let mut named = BTreeMap::new();
+        for (name, source) in &request.contexts {
+            let (context, arrived) = open_named(source, &remotes, &hashes)?;
+            named.insert(name.clone(), Arc::new(context));
+            if let Some(arrived) = arrived {
+                epochs.extend(arrived.epoch.map(|epoch| (name.clone(), epoch)));
+                unpacked.extend(arrived.unpacked);
+            }
+        }
         let contexts = Contexts { main: Arc::new(main), named, hashes };
-        let path = beside.filter(|_| found.unpacked.is_none());
-        Ok(Self { file: Arc::new(file), path, contexts, ignore, _unpacked: found.unpacked })
+        Ok(Self { file: Arc::new(file), path, contexts, ignore, epochs, _unpacked: unpacked })
+    }
+
+    /// The request's options, completed by what the contexts say: the ignore file, and the time that
+    /// `SOURCE_DATE_EPOCH` names by a context.
+    pub(crate) fn options(&self, request: &Request) -> Options {
+        let mut options = Options { ignore: self.ignore.clone(), ..request.options.clone() };
+        if let Some(value) = options.build_args.get_mut("SOURCE_DATE_EPOCH")
+            && let Some(epoch) = self.epochs.get(value)
+        {
+            *value = epoch.to_string();
+        }
+        options
     }
 
     /// Stores the content hashes of this build for the next one.
@@ -73,22 +107,41 @@ impl Inputs {
     }
 }
 
-fn open_named(
-    request: &Request,
-    hashes: &Arc<HashCache>,
-) -> Result<BTreeMap<String, Arc<Context>>, BuildError> {
-    let mut named = BTreeMap::new();
-    for (name, folder) in &request.contexts {
-        let ignore = read_ignore(Some(folder), None)?;
-        let context = Context::folder(folder, ignore, Arc::clone(hashes))
-            .map_err(|cause| pattern_or_context(folder, &cause))?;
-        named.insert(name.clone(), Arc::new(context));
-    }
-    Ok(named)
+/// `BUILDKIT_CONTEXT_KEEP_GIT_DIR`, a build argument.
+fn keeps_git_dir(request: &Request) -> bool {
+    let value = request.options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+    value.is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
 }
 
-fn find_context(store: &Store, arg: &ContextArg, cancel: &Cancel) -> Result<Found, BuildError> {
+fn open_named(
+    source: &NamedSource,
+    remotes: &Remotes<'_>,
+    hashes: &Arc<HashCache>,
+) -> Result<(Context, Option<Arrived>), BuildError> {
+    let (folder, ignore, arrived) = match source {
+        NamedSource::Folder(folder) => (folder.clone(), read_ignore(Some(folder), None)?, None),
+        NamedSource::Remote(address) => {
+            let arrived = remotes.named(address)?;
+            let folder = arrived.folder.clone().expect("a named context is always a folder");
+            (folder, None, Some(arrived))
+        }
+    };
+    let context = Context::folder(&folder, ignore, Arc::clone(hashes))
+        .map_err(|cause| pattern_or_context(&folder, &cause))?;
+    Ok((context, arrived))
+}
+
+fn find_context(
+    store: &Store,
+    arg: &ContextArg,
+    remotes: &Remotes<'_>,
+    cancel: &Cancel,
+) -> Result<Found, BuildError> {
     match arg {
+        ContextArg::Remote(address) => {
+            let Arrived { folder, unpacked, text, epoch } = remotes.main(address)?;
+            Ok(Found { folder, unpacked, text, remote: true, epoch })
+        }
         ContextArg::Folder(folder) => {
             if !folder.is_dir() {
                 let cause = match folder.metadata() {
@@ -97,7 +150,7 @@ fn find_context(store: &Store, arg: &ContextArg, cancel: &Cancel) -> Result<Foun
                 };
                 return Err(context_error(folder, &cause));
             }
-            Ok(Found { folder: Some(folder.clone()), unpacked: None, text: None })
+            Ok(Found { folder: Some(folder.clone()), unpacked: None, text: None, remote: false, epoch: None })
         }
         ContextArg::Stdin => from_stdin(store, cancel),
     }
@@ -116,12 +169,18 @@ fn from_stdin(store: &Store, cancel: &Cancel) -> Result<Found, BuildError> {
     stdin.by_ref().take(1024).read_to_end(&mut head).map_err(|cause| failed(&cause))?;
     if !is_archive(&head) {
         stdin.read_to_end(&mut head).map_err(|cause| failed(&cause))?;
-        return Ok(Found { folder: None, unpacked: None, text: Some(head) });
+        return Ok(Found { folder: None, unpacked: None, text: Some(head), remote: false, epoch: None });
     }
     let temp = store.temp()?;
     let into = temp.make_dir("context", 0o755)?;
     unpack_stream(io::Cursor::new(head).chain(stdin), into.as_fd()).map_err(|cause| failed(&cause))?;
-    Ok(Found { folder: Some(temp.path().join("context")), unpacked: Some(temp), text: None })
+    Ok(Found {
+        folder: Some(temp.path().join("context")),
+        unpacked: Some(temp),
+        text: None,
+        remote: false,
+        epoch: None,
+    })
 }
 
 /// Standard input that ends with an error when the build is cancelled: whoever writes it may be slow, or a person.
@@ -146,7 +205,7 @@ impl Read for Stdin<'_> {
 }
 
 /// Whether this is the beginning of a tar, plain or compressed.
-fn is_archive(head: &[u8]) -> bool {
+pub(crate) fn is_archive(head: &[u8]) -> bool {
     const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
     MAGIC.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
 }
@@ -159,7 +218,7 @@ fn read_dockerfile(found: &Found, arg: &DockerfileArg) -> Result<(SourceFile, Op
     match arg {
         DockerfileArg::Text(text) => Ok((SourceFile { name: "Dockerfile".into(), text: text.clone() }, None)),
         DockerfileArg::Path(path) => {
-            let inside = found.unpacked.is_some().then_some(found.folder.as_deref()).flatten();
+            let inside = found.folder.as_deref().filter(|_| found.unpacked.is_some() || found.remote);
             let at = inside.map_or_else(|| path.clone(), |folder| folder.join(path));
             let text = read(&at, &path.display().to_string())?;
             Ok((SourceFile { name: path.display().to_string(), text }, Some(at)))

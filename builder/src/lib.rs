@@ -8,7 +8,8 @@
 //!
 //! - [`request`], [`event`], [`error`]: what goes in and what comes out.
 //! - `inputs`, [`context`]: the context's files, the Dockerfile, the ignore file; content hashes remembered.
-//! - `planning`, `bases`: the parser's plan, with base images from the store.
+//! - [`fetch`], `remote`: downloads and repositories, for ADD and as contexts.
+//! - `planning`, `bases`, `layouts`: the parser's plan, with base images from the store, or from archives.
 //! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
 //! - [`explain`]: what each build did, and why its steps ran or did not.
@@ -34,8 +35,10 @@ pub mod explain;
 pub mod fetch;
 mod inputs;
 pub mod key;
+mod layouts;
 mod output;
 mod planning;
+mod remote;
 pub mod request;
 mod schedule;
 mod seal;

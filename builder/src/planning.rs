@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rbuild_parser::Diagnostic;
-use rbuild_parser::plan::{self, Options, Plan};
+use rbuild_parser::plan::{self, Plan};
 
 use crate::bases::StoreBases;
 use crate::error::{BuildError, Located, Problem, SourceFile};
@@ -22,7 +22,7 @@ pub(crate) fn plan(
     if !parsed.errors.is_empty() {
         return Err(problems(&inputs.file, parsed.errors.iter().map(problem).collect()));
     }
-    let options = Options { ignore: inputs.ignore.clone(), ..request.options.clone() };
+    let options = inputs.options(request);
     match plan::plan(&parsed.dockerfile, &options, bases) {
         Ok(planned) => {
             for warning in &planned.warnings {

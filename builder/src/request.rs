@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rbuild_image::reference::Reference;
-use rbuild_image::registry::{Policy, Registry};
+use rbuild_image::registry::{Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
 
 use crate::explain::BuildId;
@@ -18,9 +18,9 @@ pub struct Request {
     pub context: ContextArg,
     /// Where the Dockerfile is.
     pub dockerfile: DockerfileArg,
-    /// Folders and images given with `--build-context`, by normalised name. Those that are images are in
-    /// `options.contexts` too.
-    pub contexts: BTreeMap<String, PathBuf>,
+    /// The sources of files among the `--build-context`s, by normalised name. All of them are in
+    /// `options.contexts`, those that are images only there.
+    pub contexts: BTreeMap<String, NamedSource>,
     /// Build arguments, target, platform, labels.
     pub options: Options,
     /// Which steps must not come from the cache.
@@ -43,6 +43,8 @@ pub struct Request {
     pub registry: Registry,
     /// `--pull`: when a registry is asked for a base image.
     pub pull: Policy,
+    /// On the way to downloads; git looks for its own.
+    pub proxies: Proxies,
     /// The bound on steps that run at the same time.
     pub parallel: usize,
     /// True if the outputs of steps that come from the cache are shown again (`--replay-logs`).
@@ -56,6 +58,17 @@ pub enum ContextArg {
     Folder(PathBuf),
     /// On standard input: a tar archive, compressed or not, or a Dockerfile alone, without files.
     Stdin,
+    /// A git repository, or what `http://` or `https://` gives: a tar archive or a Dockerfile.
+    Remote(String),
+}
+
+/// A `--build-context` that is no image.
+#[derive(Debug, Clone)]
+pub enum NamedSource {
+    /// A folder.
+    Folder(PathBuf),
+    /// A git repository, or a URL of a tar archive or of another file.
+    Remote(String),
 }
 
 /// The Dockerfile.

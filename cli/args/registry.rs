@@ -90,7 +90,7 @@ pub(crate) struct SearchArgs {
     /// Do not truncate output
     #[arg(long)]
     pub(crate) no_trunc: bool,
-    /// What is in the name; HOST[:PORT]/TERM searches the catalog of that registry
+    /// What is in the name; HOST/TERM or HOST:PORT/TERM searches the catalog of that registry
     #[arg(value_name = "TERM")]
     pub(crate) term: String,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rbuild_builder::fetch::git::is_git_url;
 use rbuild_image::registry;
 
 use super::{Environment, OutputSettings, OutputTarget, pairs};
@@ -95,6 +96,8 @@ impl Look {
 pub(crate) enum ContextSource {
     /// A folder.
     Folder(PathBuf),
+    /// A git repository, or a URL of a tar archive or of a Dockerfile.
+    Remote(String),
     /// A tar archive, or a Dockerfile without a context, on standard input.
     Stdin,
 }
@@ -148,11 +151,7 @@ impl BuildSettings {
         let look = Look::new(&args);
         let context = match args.context.to_str() {
             Some("-") => ContextSource::Stdin,
-            Some(text) if text.contains("://") || text.starts_with("git@") => {
-                return Err(Failure::new(format!(
-                    "build context {text}: remote contexts are not supported yet"
-                )));
-            }
+            Some(text) if is_remote(text) => ContextSource::Remote(text.to_owned()),
             _ => ContextSource::Folder(args.context),
         };
         let dockerfile = match args.file {
@@ -219,6 +218,11 @@ impl BuildSettings {
             look,
         })
     }
+}
+
+/// Whether this is no path: a URL, or an address of git.
+pub(crate) fn is_remote(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://") || is_git_url(text)
 }
 
 fn progress(

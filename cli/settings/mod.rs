@@ -7,7 +7,9 @@ mod pairs;
 mod registry;
 mod run;
 
-pub(crate) use build::{BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret};
+pub(crate) use build::{
+    BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret, is_remote,
+};
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
 pub(crate) use registry::{PullSettings, PushSettings, credential_files, registry};

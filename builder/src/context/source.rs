@@ -29,9 +29,14 @@ const MAX_LINKS: u32 = 255;
 /// it is asked for.
 #[derive(Debug)]
 pub struct Context {
-    tree: Tree,
+    tree: Arc<Tree>,
     hashes: Arc<HashCache>,
+    /// Folders whose entries count as layers from [`BESIDE`] on.
+    beside: Vec<Self>,
 }
+
+/// Number of the first folder beside a source, above those of all layers.
+const BESIDE: u32 = 1 << 30;
 
 #[derive(Debug)]
 enum Tree {
@@ -73,18 +78,41 @@ impl Context {
         hashes: Arc<HashCache>,
     ) -> Result<Self, ContextError> {
         let ignore = ignore.filter(|patterns| !patterns.is_empty()).map(Sieve::ignoring);
-        Ok(Self { tree: Tree::Folder(Folder::open(path, ignore)?), hashes })
+        Ok(Self { tree: Arc::new(Tree::Folder(Folder::open(path, ignore)?)), hashes, beside: Vec::new() })
     }
 
     /// The merged tree of a chain of layers: `COPY --from`.
     #[must_use]
     pub fn layers(view: View, hashes: Arc<HashCache>) -> Self {
-        Self { tree: Tree::Layers(Layers::new(view)), hashes }
+        Self { tree: Arc::new(Tree::Layers(Layers::new(view))), hashes, beside: Vec::new() }
+    }
+
+    /// The same source with further folders of the host: checkouts, which an instruction takes from beside it.
+    /// They have to differ in the names at their tops.
+    pub(crate) fn with_beside(&self, beside: Vec<Self>) -> Self {
+        Self { tree: Arc::clone(&self.tree), hashes: Arc::clone(&self.hashes), beside }
+    }
+
+    /// Everything that passes all sieves below a directory of a folder beside the source, see [`Self::walk`].
+    pub(crate) fn walk_beside(
+        &self,
+        number: u32,
+        dir: &[u8],
+        sieves: &[&Sieve],
+    ) -> Result<Vec<Item>, ContextError> {
+        let mut items = self.beside[number as usize].walk(dir, sieves)?;
+        items.iter_mut().for_each(|item| item.layer = BESIDE + number);
+        Ok(items)
     }
 
     /// Whether owners mean nothing here and sockets arrive as files: a folder of the host.
     pub(crate) fn is_folder(&self) -> bool {
-        matches!(self.tree, Tree::Folder(_))
+        matches!(*self.tree, Tree::Folder(_))
+    }
+
+    /// For another source of the same build.
+    pub(crate) fn shared_hashes(&self) -> Arc<HashCache> {
+        Arc::clone(&self.hashes)
     }
 
     pub(crate) fn hashes(&self) -> &HashCache {
@@ -93,7 +121,10 @@ impl Context {
 
     /// The directory that the paths of a layer's entries start from.
     pub(crate) fn root_of(&self, layer: u32) -> BorrowedFd<'_> {
-        match &self.tree {
+        if let Some(beside) = layer.checked_sub(BESIDE).and_then(|number| self.beside.get(number as usize)) {
+            return beside.root_of(0);
+        }
+        match &*self.tree {
             Tree::Folder(folder) => folder.root(),
             // Entries come from a layer that there is; no layer has none.
             Tree::Layers(layers) => layers.root_of(layer).unwrap_or(rustix::fs::CWD),
@@ -118,7 +149,7 @@ impl Context {
 
     /// The entry at a path that has no links in it.
     pub(crate) fn stat(&self, path: &[u8]) -> Result<Option<Found>, ContextError> {
-        let folder = match &self.tree {
+        let folder = match &*self.tree {
             Tree::Layers(layers) => return layers.stat(path),
             Tree::Folder(folder) => folder,
         };
@@ -134,7 +165,7 @@ impl Context {
 
     /// Whether there is something at a path, but the ignore file hides it.
     pub(crate) fn is_ignored(&self, path: &[u8]) -> bool {
-        let Tree::Folder(folder) = &self.tree else { return false };
+        let Tree::Folder(folder) = &*self.tree else { return false };
         matches!(folder.stat(path), Ok(Some(_))) && !matches!(self.stat(path), Ok(Some(_)))
     }
 
@@ -221,7 +252,7 @@ impl Context {
     }
 
     fn raw_list(&self, dir: &[u8], node: Option<&Node>) -> Result<Vec<Found>, ContextError> {
-        let mut found = match &self.tree {
+        let mut found = match &*self.tree {
             Tree::Folder(folder) => folder.list(dir)?,
             Tree::Layers(layers) => match layers.dir_of(dir, node)? {
                 Some(dir) => Layers::list(&dir)?,
@@ -233,7 +264,7 @@ impl Context {
     }
 
     fn ignore(&self) -> Option<&Sieve> {
-        match &self.tree {
+        match &*self.tree {
             Tree::Folder(folder) => folder.ignore.as_ref(),
             Tree::Layers(_) => None,
         }

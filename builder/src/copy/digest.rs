@@ -54,7 +54,10 @@ pub fn digest(selection: &Selection) -> Result<CopyDigest, CopyError> {
     for (index, pick) in selection.picks.iter().enumerate() {
         let source = u32::try_from(index).unwrap_or(u32::MAX);
         match pick {
-            Pick::Tree { at, items, .. } => {
+            Pick::Tree { identity: Some(identity), .. } => {
+                records.push(FileRecord { content: *identity, ..FileRecord::top(source) });
+            }
+            Pick::Tree { at, items, identity: None, .. } => {
                 records.push(FileRecord::top(source));
                 let first_links = first_links(items);
                 let made: Result<Vec<_>, CopyError> = items

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::CopyError;
 use crate::context::{ContentHash, FileTime};
+use crate::fetch::git::Checkout;
 
 /// Downloads files. Implemented by [`crate::fetch`], and by tests without a network.
 pub trait Fetch {
@@ -13,6 +14,18 @@ pub trait Fetch {
     /// # Errors
     /// In BuildKit's words: a malformed checksum, a status that is no success, another digest.
     fn fetch(&self, url: &str, checksum: Option<&str>) -> Result<Fetched, CopyError>;
+
+    /// Checks out a commit of a git repository; it must be one whose name begins with `checksum`.
+    ///
+    /// # Errors
+    /// In BuildKit's words: contradictions between the address and the flags, a reference that is not there,
+    /// another commit.
+    fn checkout(
+        &self,
+        url: &str,
+        checksum: Option<&str>,
+        keep_git_dir: Option<bool>,
+    ) -> Result<Checkout, CopyError>;
 }
 
 /// A finished download.
@@ -36,6 +49,10 @@ pub struct NoNetwork;
 
 impl Fetch for NoNetwork {
     fn fetch(&self, url: &str, _: Option<&str>) -> Result<Fetched, CopyError> {
+        Err(CopyError::Download(format!("{url} is not fetched: the network is not to be used")))
+    }
+
+    fn checkout(&self, url: &str, _: Option<&str>, _: Option<bool>) -> Result<Checkout, CopyError> {
         Err(CopyError::Download(format!("{url} is not fetched: the network is not to be used")))
     }
 }

@@ -47,14 +47,14 @@ impl Merge<'_, '_> {
         let needed = if wants_dir { target.as_slice() } else { parent(&target) };
         self.tree.make_dirs(needed, &made)?;
         match pick {
-            Pick::Tree { at, meta, items } => {
+            Pick::Tree { at, meta, items, identity } => {
                 let dir = self
                     .tree
                     .make_dirs(&target, &made)
                     .map_err(|_| CopyError::OntoNonDirectory { path: show(&target) })?;
                 self.items(dir, at, items)?;
-                // The context's root never sends metadata of its own.
-                if !(at.is_empty() && self.selection.source.is_folder()) {
+                // Neither the context's root nor a repository's sends metadata of its own.
+                if identity.is_none() && !(at.is_empty() && self.selection.source.is_folder()) {
                     self.set_time(dir, meta.mtime);
                 }
                 Ok(())

@@ -15,6 +15,7 @@ use super::tree::{Attributes, XattrSource};
 use super::wildcard;
 use crate::context::path::{base_name, clean, join, show};
 use crate::context::{ContentHash, Context, Found, Item, Kind, Meta, Sieve};
+use crate::fetch::git::Checkout;
 
 /// What would be copied, in the order in which it would be.
 pub struct Selection {
@@ -44,7 +45,13 @@ pub(crate) enum Pick {
         item: Item,
     },
     /// The content of a directory.
-    Tree { at: Vec<u8>, meta: Meta, items: Vec<Item> },
+    Tree {
+        at: Vec<u8>,
+        meta: Meta,
+        items: Vec<Item>,
+        /// What stands for the content in the key, where the content is not to be looked at.
+        identity: Option<ContentHash>,
+    },
     /// A heredoc.
     Inline { name: Vec<u8>, data: Vec<u8> },
     /// A download.
@@ -72,7 +79,10 @@ pub fn select(
         [] => None,
         patterns => Some(Sieve::excluding(patterns)?),
     };
+    let checkouts = checkouts(copy, source, fetch)?;
+    let source = &Arc::new(source.with_beside(checkouts.folders));
     let selector = Selector { copy, source, exclude };
+    let mut checkouts = checkouts.found.iter().enumerate().map(|(number, it)| selector.checkout(number, it));
     let mut picks = Vec::new();
     for one in &copy.sources {
         match one {
@@ -85,15 +95,30 @@ pub fn select(
             CopySource::Http(url) => {
                 picks.push(Pick::Fetched(fetch.fetch(url, copy.checksum.as_deref())?));
             }
-            CopySource::Git(url) => {
-                return Err(CopyError::Unsupported(format!(
-                    "ADD {url}: adding a git repository is not supported"
-                )));
-            }
+            CopySource::Git(_) => picks.push(checkouts.next().expect("there is one for each")?),
         }
     }
     let rules = Rules { owner, chmod: copy.chmod.clone() };
     Ok(Selection { copy: copy.clone(), source: source.clone(), rules, picks, hashed: Mutex::default() })
+}
+
+/// The repositories that an ADD names.
+#[derive(Default)]
+struct Checkouts {
+    found: Vec<Checkout>,
+    folders: Vec<Context>,
+}
+
+fn checkouts(copy: &Copy, source: &Context, fetch: &dyn Fetch) -> Result<Checkouts, CopyError> {
+    let mut checkouts = Checkouts::default();
+    for one in &copy.sources {
+        if let CopySource::Git(url) = one {
+            let found = fetch.checkout(url, copy.checksum.as_deref(), copy.keep_git_dir)?;
+            checkouts.folders.push(Context::folder(&found.parent, None, source.shared_hashes())?);
+            checkouts.found.push(found);
+        }
+    }
+    Ok(checkouts)
 }
 
 fn check_sources(copy: &Copy) -> Result<(), CopyError> {
@@ -194,16 +219,26 @@ impl Selector<'_> {
             };
             let sieves: Vec<&Sieve> = sieve.iter().chain(&self.exclude).collect();
             let items = self.source.walk(&at, &sieves)?;
-            picks.push(Pick::Tree { at, meta: found.meta, items });
+            picks.push(Pick::Tree { at, meta: found.meta, items, identity: None });
         }
         Ok(())
+    }
+
+    /// The files of a commit. In the key stands the commit, which says all: `.git` is never twice the same.
+    fn checkout(&self, number: usize, found: &Checkout) -> Result<Pick, CopyError> {
+        let at = found.path.clone().into_bytes();
+        let sieves: Vec<&Sieve> = self.exclude.iter().collect();
+        let number = u32::try_from(number).expect("an instruction has fewer sources");
+        let items = self.source.walk_beside(number, &at, &sieves)?;
+        let identity = Some(*blake3::hash(&at).as_bytes());
+        Ok(Pick::Tree { at, meta: Meta::of_nothing(), items, identity })
     }
 
     fn pick(&self, at: Vec<u8>, name: Vec<u8>, found: Found, picks: &mut Vec<Pick>) -> Result<(), CopyError> {
         picks.push(if found.meta.kind == Kind::Dir {
             let sieves: Vec<&Sieve> = self.exclude.iter().collect();
             let items = self.source.walk(&at, &sieves)?;
-            Pick::Tree { at, meta: found.meta, items }
+            Pick::Tree { at, meta: found.meta, items, identity: None }
         } else {
             let Found { layer, meta, link, .. } = found;
             Pick::File { at, name, item: Item { path: Vec::new(), layer, meta, link } }

@@ -1,81 +1,135 @@
-//! One download.
+//! Downloads, remembered.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rbuild_image::digest::{Digest, Hasher};
-use rustix::fs::{Mode, OFlags, openat};
+use rbuild_image::registry::Proxies;
+use rbuild_image::store::Store;
 
+use super::address::file_name;
 use super::date;
+use super::memory::{Memory, Slot};
 use crate::context::FileTime;
-use crate::copy::{CopyError, Fetch, Fetched};
+use crate::copy::{CopyError, Fetched};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Until the answer begins; how long its body may take nobody can know.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 const BUFFER_SIZE: usize = 128 * 1024;
 
-/// Downloads over HTTP and HTTPS.
+/// Downloads over HTTP and HTTPS, and remembers what it got: a resource that the server says is unchanged (by
+/// `ETag` or `Last-Modified`) does not come twice, and one whose checksum is given and known is not asked for.
+///
+/// A server that fails is an error, remembered body or not: what it would say now is not known.
 #[derive(Debug)]
 pub struct Http {
-    into: OwnedFd,
+    store: Store,
+    proxies: Proxies,
 }
 
 impl Http {
-    /// Keeps what it downloads on the file system of a directory, without a name.
+    /// Keeps downloads in a store.
     #[must_use]
-    pub fn new(into: OwnedFd) -> Self {
-        Self { into }
+    pub fn new(store: Store, proxies: Proxies) -> Self {
+        Self { store, proxies }
     }
 
-    fn download(&self, url: &str) -> Result<Download, CopyError> {
+    /// Downloads `url`, and refuses it if it does not have the `checksum` (`sha256:HEX`).
+    ///
+    /// # Errors
+    /// In BuildKit's words: a malformed checksum, a status that is no success, another digest.
+    pub fn get(&self, url: &str, checksum: Option<&str>) -> Result<Fetched, CopyError> {
+        let wanted = checksum.map(check_checksum).transpose()?;
+        let slot = Slot::new(&self.store, url);
+        let known = slot.load();
+        if let (Some((memory, _)), Some(wanted)) = (&known, &wanted)
+            && memory.digest == *wanted
+        {
+            return Ok(known.map(fetched).expect("it was looked at just now"));
+        }
+        let (memory, file) = self.ask(url, &slot, known)?;
+        match wanted {
+            Some(wanted) if wanted != memory.digest => {
+                Err(CopyError::Download(format!("digest mismatch {}: {wanted}", memory.digest)))
+            }
+            _ => Ok(fetched((memory, file))),
+        }
+    }
+
+    fn ask(
+        &self,
+        url: &str,
+        slot: &Slot,
+        known: Option<(Memory, File)>,
+    ) -> Result<(Memory, File), CopyError> {
         let failed = |cause: &dyn std::fmt::Display| {
             CopyError::Download(format!("failed to load cache key: failed to fetch {url}: {cause}"))
         };
-        let config = ureq::Agent::config_builder()
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .http_status_as_error(false)
-            // A server that compresses on the way would change the bytes that a checksum is about.
-            .accept_encoding("identity")
-            .build();
-        let mut response =
-            ureq::Agent::new_with_config(config).get(url).call().map_err(|cause| failed(&cause))?;
+        let agent = self.agent(url).map_err(|cause| failed(&cause))?;
+        let mut request = agent.get(url);
+        if let Some((memory, _)) = &known {
+            if let Some(etag) = &memory.etag {
+                request = request.header("If-None-Match", etag);
+            }
+            if let Some(modified) = &memory.last_modified {
+                request = request.header("If-Modified-Since", modified);
+            }
+        }
+        let mut response = request.call().map_err(|cause| failed(&cause))?;
+        let status = response.status().as_u16();
+        if let (304, Some(known)) = (status, known) {
+            return Ok(known);
+        }
         if !response.status().is_success() {
-            let status = response.status().as_u16();
             return Err(CopyError::Download(format!(
                 "failed to load cache key: invalid response status {status}"
             )));
         }
-        let modified = response.headers().get("last-modified");
-        let modified = modified.and_then(|value| value.to_str().ok()).and_then(date::parse);
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = openat(&self.into, ".", flags, Mode::from_raw_mode(0o600));
-        let file: File = file.map_err(|cause| failed(&io::Error::from(cause)))?.into();
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let (etag, last_modified) = (header("etag"), header("last-modified"));
+        let temp = self.store.temp().map_err(|cause| failed(&cause))?;
+        let path = temp.path().join("body");
+        let file = File::create_new(&path).map_err(|cause| failed(&cause))?;
         let body = response.body_mut().as_reader();
         let (size, digest, content) = save(body, &file).map_err(|cause| failed(&cause))?;
-        let mtime = FileTime { secs: modified.unwrap_or(0), nanos: 0 };
-        let name = name_of(url).into_bytes();
-        let fetched = Fetched { file: Arc::new(file), size, name, mtime, content };
-        Ok(Download { fetched, digest })
+        let file = File::open(&path).map_err(|cause| failed(&cause))?;
+        let memory =
+            Memory { url: url.to_owned(), etag, last_modified, size, digest: digest.to_string(), content };
+        slot.keep(&temp, &memory).map_err(|cause| failed(&cause))?;
+        Ok((memory, file))
+    }
+
+    fn agent(&self, url: &str) -> Result<ureq::Agent, ureq::Error> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        // Named here, so that the library does not look into the environment.
+        let proxy = self.proxies.of(scheme == "https", host).map(ureq::Proxy::new).transpose()?;
+        let config = ureq::Agent::config_builder()
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .http_status_as_error(false)
+            .proxy(proxy)
+            // A server that compresses on the way would change the bytes that a checksum is about.
+            .accept_encoding("identity")
+            .build();
+        Ok(ureq::Agent::new_with_config(config))
     }
 }
 
-struct Download {
-    fetched: Fetched,
-    digest: Digest,
-}
-
-impl Fetch for Http {
-    fn fetch(&self, url: &str, checksum: Option<&str>) -> Result<Fetched, CopyError> {
-        let wanted = checksum.map(check_checksum).transpose()?;
-        let Download { fetched, digest } = self.download(url)?;
-        match wanted {
-            Some(wanted) if wanted != digest.to_string() => {
-                Err(CopyError::Download(format!("digest mismatch {digest}: {wanted}")))
-            }
-            _ => Ok(fetched),
-        }
+fn fetched((memory, file): (Memory, File)) -> Fetched {
+    let modified = memory.last_modified.as_deref().and_then(date::parse);
+    Fetched {
+        file: Arc::new(file),
+        size: memory.size,
+        name: file_name(&memory.url).into_bytes(),
+        mtime: FileTime { secs: modified.unwrap_or(0), nanos: 0 },
+        content: memory.content,
     }
 }
 
@@ -91,41 +145,6 @@ fn check_checksum(text: &str) -> Result<String, CopyError> {
         return malformed("invalid checksum digest format");
     }
     Ok(text.to_owned())
-}
-
-/// Last element of the URL's path.
-fn name_of(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
-    let path = rest.split_once('/').map_or("", |(_, path)| path);
-    match path.rsplit('/').next() {
-        None | Some("" | "." | "..") => "__unnamed__".to_owned(),
-        Some(name) => unescape(name),
-    }
-}
-
-/// `%41` as `A`, where the result can be a file name.
-fn unescape(name: &str) -> String {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let decoded = hex.filter(|_| byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match decoded {
-            Some(decoded) if decoded != b'/' && decoded != 0 => {
-                bytes.push(decoded);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) if text != "." && text != ".." => text,
-        _ => name.to_owned(),
-    }
 }
 
 fn save(mut body: impl Read, mut file: &File) -> io::Result<(u64, Digest, [u8; 32])> {
@@ -149,24 +168,12 @@ fn save(mut body: impl Read, mut file: &File) -> io::Result<(u64, Digest, [u8; 3
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, SeekFrom};
     use std::net::TcpListener;
 
-    use super::*;
+    use rbuild_image::layer::Flavour;
 
-    #[test]
-    fn names() {
-        for (url, want) in [
-            ("http://h/foo", "foo"),
-            ("http://h/a/foo.tar.gz?x=1/2#y", "foo.tar.gz"),
-            ("http://h/", "__unnamed__"),
-            ("http://h", "__unnamed__"),
-            ("http://h/a%20b", "a b"),
-            ("http://h/a%2fb", "a%2fb"),
-            ("http://h/%2e%2e", "%2e%2e"),
-        ] {
-            assert_eq!(name_of(url), want, "{url}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn checksums() {
@@ -176,17 +183,34 @@ mod tests {
         assert_eq!(text("md5:12"), "unsupported digest algorithm");
     }
 
-    /// Answers one request, and gives the address to ask.
-    fn serve(answer: &'static str) -> String {
+    const RIGHT: &str = "sha256:092fcfbbcfca3b5be7ae1b5e58538e92c35ab273ae13664fed0d67484c8e78a6";
+
+    /// Answers one request after the other, and gives the address to ask and what was asked.
+    fn serve(answers: &'static [&'static str]) -> (String, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            stream.write_all(answer.as_bytes()).unwrap();
+        let asked = std::thread::spawn(move || {
+            let answer = |answer: &&str| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                String::from_utf8_lossy(&request[..length]).to_lowercase()
+            };
+            answers.iter().map(answer).collect()
         });
-        format!("http://{address}/dir/file.txt")
+        (format!("http://{address}/dir/file.txt"), asked)
+    }
+
+    fn http(dir: &tempfile::TempDir) -> Http {
+        Http::new(Store::open(dir.path(), Flavour::User).unwrap(), Proxies::default())
+    }
+
+    fn text(mut file: &File) -> String {
+        let mut text = String::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
     }
 
     #[test]
@@ -194,16 +218,35 @@ mod tests {
         const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\
             Last-Modified: Mon, 02 Jan 2006 22:04:05 GMT\r\nConnection: close\r\n\r\nf\n";
         let dir = tempfile::tempdir().unwrap();
-        let http = Http::new(File::open(dir.path()).unwrap().into());
-        let right = "sha256:092fcfbbcfca3b5be7ae1b5e58538e92c35ab273ae13664fed0d67484c8e78a6";
-        let fetched = http.fetch(&serve(ANSWER), Some(right)).unwrap();
+        let (url, server) = serve(&[ANSWER, ANSWER]);
+        let fetched = http(&dir).get(&url, Some(RIGHT)).unwrap();
         assert_eq!((fetched.size, fetched.name.as_slice()), (2, b"file.txt".as_slice()));
-        assert_eq!(fetched.mtime.secs, 1_136_239_445);
+        assert_eq!((fetched.mtime.secs, text(&fetched.file)), (1_136_239_445, "f\n".to_owned()));
+        // Known: nobody is asked.
+        http(&dir).get(&url, Some(RIGHT)).unwrap();
         let wrong = format!("sha256:{}", "0".repeat(64));
-        let error = http.fetch(&serve(ANSWER), Some(&wrong)).unwrap_err();
-        assert_eq!(error.to_string(), format!("digest mismatch {right}: {wrong}"));
-        let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        let error = http.fetch(&serve(missing), None).unwrap_err();
-        assert!(error.to_string().ends_with("invalid response status 404"));
+        let error = http(&dir).get(&url, Some(&wrong)).unwrap_err();
+        assert_eq!(error.to_string(), format!("digest mismatch {RIGHT}: {wrong}"));
+        assert_eq!(server.join().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_did_not_change_does_not_come_again() {
+        const FIRST: &str =
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: \"a\"\r\nConnection: close\r\n\r\nf\n";
+        const SAME: &str = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n";
+        const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\ngg\n";
+        const FAILURE: &str =
+            "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let dir = tempfile::tempdir().unwrap();
+        let (url, server) = serve(&[FIRST, SAME, OTHER, FAILURE]);
+        let got: Vec<String> = (0..3).map(|_| text(&http(&dir).get(&url, None).unwrap().file)).collect();
+        assert_eq!(got, ["f\n", "f\n", "gg\n"]);
+        let error = http(&dir).get(&url, None).unwrap_err().to_string();
+        assert!(error.ends_with("invalid response status 500"), "{error}");
+        let asked = server.join().unwrap();
+        assert!(!asked[0].contains("if-none-match"));
+        assert!(asked[1].contains("if-none-match: \"a\"") && asked[2].contains("if-none-match: \"a\""));
+        assert!(!asked[3].contains("if-none-match"));
     }
 }

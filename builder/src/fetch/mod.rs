@@ -1,9 +1,18 @@
-//! Downloads for ADD: one GET, checked, into a file without a name.
+//! What comes over the network: files by HTTP, and git repositories.
 //!
-//! - `http`: the request and what of the answer counts;
-//! - `date`: the `Last-Modified` header, which becomes the file's time.
+//! - [`Remote`]: both, behind the interface that ADD knows;
+//! - `http`: a conditional GET; `memory`: what earlier ones brought;
+//! - [`git`]: repositories, by the `git` program;
+//! - `date`: the `Last-Modified` header, which becomes the file's time; `address`: file names of URLs.
+//!
+//! Proxies come as arguments; git looks for those of its own settings and the environment itself.
 
+mod address;
 mod date;
+pub mod git;
 mod http;
+mod memory;
+mod remote;
 
 pub use http::Http;
+pub use remote::Remote;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::Path;
 
 use rbuild_builder::explain::BuildId;
 use rbuild_builder::request::{
-    Allow, ContextArg, Dest, DockerfileArg, Network, NoCache, Output, OutputKind, Request, Secret,
+    Allow, ContextArg, Dest, DockerfileArg, NamedSource, Network, NoCache, Output, OutputKind, Request,
+    Secret,
 };
 use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
@@ -43,6 +44,7 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         ssh: BTreeMap::new(),
         hosts: settings.hosts.clone(),
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
+        proxies: settings.registry.proxies.clone(),
         outputs: settings.outputs.iter().filter_map(output).collect(),
         registry: Registry::new(settings.registry.clone()),
         pull: settings.pull,
@@ -68,6 +70,7 @@ fn sources(settings: &BuildSettings) -> Result<(ContextArg, DockerfileArg), Fail
     };
     let context = match &settings.context {
         ContextSource::Folder(path) => ContextArg::Folder(path.clone()),
+        ContextSource::Remote(address) => ContextArg::Remote(address.clone()),
         ContextSource::Stdin => ContextArg::Stdin,
     };
     Ok((context, dockerfile))
@@ -88,26 +91,48 @@ fn platform(text: &str) -> Result<String, Failure> {
     Ok(platform.to_string())
 }
 
-type Contexts = (BTreeMap<String, PathBuf>, BTreeMap<String, NamedContext>);
+type Contexts = (BTreeMap<String, NamedSource>, BTreeMap<String, NamedContext>);
 
-/// Folders by their names, and everything by its name (spec 4.4).
+/// Sources of files by their names, and everything by its name (spec 4.4).
 fn contexts(pairs: &[(String, String)]) -> Result<Contexts, Failure> {
-    let (mut folders, mut named) = (BTreeMap::new(), BTreeMap::new());
+    let (mut sources, mut named) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in pairs {
         let name = context_name(name)?;
-        if value.starts_with("docker-image://") {
-            named.insert(name, NamedContext::Image(value.clone()));
-            continue;
+        let source = match value.as_str() {
+            text if text.starts_with("docker-image://") => Err(value.clone()),
+            text if text.starts_with("oci-layout:") => Err(layout(text)?),
+            text if settings::is_remote(text) => Ok(NamedSource::Remote(value.clone())),
+            text if text.contains("://") => {
+                return Err(Failure::usage(format!(
+                    "--build-context {name}={value}: no such kind of source: a folder, an archive of an image, \
+                     docker-image://, oci-layout://, http://, https:// or a git repository"
+                )));
+            }
+            text if Path::new(text).is_file() => Err(format!("archive://{}", absolute(text)?)),
+            text => Ok(NamedSource::Folder(text.into())),
+        };
+        match source {
+            Ok(source) => {
+                sources.insert(name.clone(), source);
+                named.insert(name, NamedContext::Folder);
+            }
+            Err(image) => {
+                named.insert(name, NamedContext::Image(image));
+            }
         }
-        if value.contains("://") || value.starts_with("git@") || value.starts_with("oci-layout:") {
-            return Err(Failure::new(format!(
-                "--build-context {name}={value}: this kind of source is not supported yet"
-            )));
-        }
-        folders.insert(name.clone(), value.into());
-        named.insert(name, NamedContext::Folder);
     }
-    Ok((folders, named))
+    Ok((sources, named))
+}
+
+/// `oci-layout://PATH…` with an absolute path, which tells one layout from another.
+fn layout(text: &str) -> Result<String, Failure> {
+    let path = text.strip_prefix("oci-layout://").or_else(|| text.strip_prefix("oci-layout:"));
+    Ok(format!("oci-layout://{}", absolute(path.unwrap_or(text))?))
+}
+
+fn absolute(path: &str) -> Result<String, Failure> {
+    let absolute = std::path::absolute(path).map_err(|e| Failure::new(format!("{path}: {e}")))?;
+    Ok(absolute.to_string_lossy().into_owned())
 }
 
 /// As an image reference, without docker.io/library and `:latest`; a platform after `::` stays.

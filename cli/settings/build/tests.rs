@@ -16,7 +16,8 @@ fn sources() {
     assert_eq!(good.dockerfile, DockerfileSource::Stdin);
     assert_eq!(settings(&["-"], &[]).expect("a context on standard input").context, ContextSource::Stdin);
     assert!(settings(&["-f", "-", "-"], &[]).is_err());
-    assert!(settings(&["https://example.com/x.git"], &[]).is_err());
+    let remote = settings(&["https://example.com/x.git"], &[]).expect("a git repository");
+    assert_eq!(remote.context, ContextSource::Remote("https://example.com/x.git".into()));
 }
 
 #[test]

@@ -126,6 +126,12 @@ pub enum ArchiveError {
         /// The platform.
         wanted: Platform,
     },
+    /// No image has the wanted tag or digest.
+    #[error("archive has no image {wanted}")]
+    NotThere {
+        /// The tag or digest.
+        wanted: String,
+    },
     /// Indexes within indexes, too deep.
     #[error("indexes of the archive are nested too deeply")]
     Nested,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -52,12 +53,37 @@ pub fn load<R: Read + Send>(
     source: Source<'_, R>,
     wanted: Option<&Platform>,
 ) -> Result<Vec<Loaded>, ArchiveError> {
+    load_images(store, source, wanted, None)
+}
+
+/// Loads the images of an archive without giving them names: as bases of a build. `only`, a tag or a digest, takes
+/// what the index of an OCI layout calls so.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_nameless(
+    store: &Store,
+    path: &Path,
+    wanted: Option<&Platform>,
+    only: Option<&str>,
+) -> Result<Vec<Loaded>, ArchiveError> {
+    load_images(store, Source::<std::io::Empty>::Path(path), wanted, Some(only))
+}
+
+/// `nameless` says that names are left out, and which image is wanted.
+fn load_images<R: Read + Send>(
+    store: &Store,
+    source: Source<'_, R>,
+    wanted: Option<&Platform>,
+    nameless: Option<Option<&str>>,
+) -> Result<Vec<Loaded>, ArchiveError> {
     let spool = store.temp()?;
     let members = Members::open(source, &spool.path())?;
-    let images = if members.contains(docker::MANIFEST) {
+    let only = nameless.flatten();
+    let mut images = if members.contains(docker::MANIFEST) && only.is_none() {
         docker::images(&members)?
     } else if members.contains(oci::INDEX) {
-        oci::images(&members, wanted)?
+        oci::images(&members, wanted, only)?
     } else {
         return Err(ArchiveError::Unrecognised);
     };
@@ -65,6 +91,9 @@ pub fn load<R: Read + Send>(
         && !images.iter().any(|image| wanted.accepts(&image.config.platform()))
     {
         return Err(ArchiveError::NoPlatform { wanted: wanted.clone() });
+    }
+    if nameless.is_some() {
+        images.iter_mut().for_each(|image| image.names.clear());
     }
     let mut layers = take_layers(store, &members, &images)?;
     publish(store, images, &mut layers)

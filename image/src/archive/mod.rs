@@ -23,6 +23,6 @@ mod tests;
 
 pub use error::ArchiveError;
 pub use import::{Import, import};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_nameless};
 pub use members::Source;
 pub use save::{Format, Selection, save};

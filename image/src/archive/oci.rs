@@ -15,9 +15,20 @@ use crate::reference::Reference;
 pub(super) const INDEX: &str = "index.json";
 const MAX_DEPTH: usize = 4;
 
-/// The images of the layout: of several for one name, the one for `wanted` (else for this machine).
-pub(super) fn images(members: &Members, wanted: Option<&Platform>) -> Result<Vec<Incoming>, ArchiveError> {
-    let index: Index = parse(INDEX, &members.document(INDEX)?)?;
+/// The images of the layout: of several for one name, the one for `wanted` (else for this machine). `only` is a tag or
+/// a digest.
+pub(super) fn images(
+    members: &Members,
+    wanted: Option<&Platform>,
+    only: Option<&str>,
+) -> Result<Vec<Incoming>, ArchiveError> {
+    let mut index: Index = parse(INDEX, &members.document(INDEX)?)?;
+    if let Some(only) = only {
+        index.manifests.retain(|descriptor| is_called(descriptor, only));
+        if index.manifests.is_empty() {
+            return Err(ArchiveError::NotThere { wanted: only.to_owned() });
+        }
+    }
     let mut groups: BTreeMap<Vec<Reference>, Vec<Descriptor>> = BTreeMap::new();
     for descriptor in index.manifests {
         groups.entry(names(&descriptor)?).or_default().push(descriptor);
@@ -32,6 +43,13 @@ pub(super) fn images(members: &Members, wanted: Option<&Platform>) -> Result<Vec
         }
     }
     manifests.into_iter().map(|(descriptor, names)| incoming(members, &descriptor, names)).collect()
+}
+
+fn is_called(descriptor: &Descriptor, wanted: &str) -> bool {
+    let names = [annotation::REF_NAME, annotation::IMAGE_NAME];
+    let mut names = names.iter().filter_map(|key| descriptor.annotations.get(*key));
+    descriptor.digest.to_string() == wanted
+        || names.any(|name| name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted))
 }
 
 /// Of descriptors that stand for one thing, those whose platform fits; a single image without choice is taken as it

@@ -283,7 +283,7 @@ fn proxy(proxies: &Proxies, uri: &Uri) -> Result<Option<Proxy>, RegistryError> {
     })
 }
 
-fn is_excepted(list: &str, host: &str) -> bool {
+pub(super) fn is_excepted(list: &str, host: &str) -> bool {
     list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
         let entry = entry.strip_prefix('*').unwrap_or(entry);
         let bare = entry.trim_start_matches('.');
@@ -292,7 +292,7 @@ fn is_excepted(list: &str, host: &str) -> bool {
 }
 
 /// The host of `host[:port]`, without the brackets of an IPv6 address.
-fn host_of(authority: &str) -> &str {
+pub(super) fn host_of(authority: &str) -> &str {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }

@@ -66,6 +66,17 @@ pub struct Proxies {
     pub except: String,
 }
 
+impl Proxies {
+    /// The proxy on the way to a host (`host[:port]`); None for none.
+    #[must_use]
+    pub fn of(&self, https: bool, authority: &str) -> Option<&str> {
+        let host = super::http::host_of(authority);
+        let wanted = if https { &self.https } else { &self.http };
+        let direct = super::http::is_loopback(host) || super::http::is_excepted(&self.except, host);
+        wanted.as_deref().filter(|proxy| !proxy.is_empty() && !direct)
+    }
+}
+
 /// How long to wait for a registry.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
