@@ -1,5 +1,7 @@
 //! Tests of the whole program: every one runs the `rbuild` binary in a [`support::Sandbox`] of its own.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a skipped test says so")]
+
 mod support;
 
 mod bad_archives;

@@ -258,9 +258,12 @@ fn value(step: usize, name: &'static str) -> Expected {
     Some((step, Box::new(move |change| change["field"] == "value" && change["name"] == name)))
 }
 
+/// Kind, mode, uid and gid of each path.
+type Tree = BTreeMap<String, (Kind, u32, u64, u64)>;
+
 /// What must be the same: files without times, and the configuration without times and layers, whose digests
 /// cover times.
-fn comparable(sandbox: &Sandbox, name: &str) -> (BTreeMap<String, (Kind, u32, u64, u64)>, Value) {
+fn comparable(sandbox: &Sandbox, name: &str) -> (Tree, Value) {
     let image = Image::only(&sandbox.rbuild(&["save", name]).succeeded().bytes);
     let tree = image.tree.into_iter().map(|(path, it)| (path, (it.kind, it.mode, it.uid, it.gid))).collect();
     let mut config = image.config;

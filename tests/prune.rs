@@ -84,7 +84,7 @@ fn containers_keep_their_image() {
     sandbox.rbuild(&["image", "prune", "-af"]).succeeded();
     sandbox.rbuild(&["run", "--rm", "busybox", "true"]).succeeded();
     sandbox.rbuild(&["system", "prune", "-af"]).succeeded();
-    sandbox.rbuild(&["run", "--rm", "busybox", "true"]).ended_with(125).saying("No such image");
+    sandbox.rbuild(&["run", "--rm", "busybox", "true"]).ended_with(125).saying("Unable to find image");
 }
 
 #[test]

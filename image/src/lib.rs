@@ -3,7 +3,7 @@
 //! This crate knows what an image is made of and where it is kept; it does not know how one is built or run.
 //!
 //! - [`digest`]: the names of things by their content, one type for each kind of thing.
-//! - [`reference`], [`platform`], [`time`]: the names that people give, what an image runs on, when it was made.
+//! - [`mod@reference`], [`platform`], [`time`]: the names that people give, what an image runs on, when it was made.
 //! - [`layer`]: one step's changes as a directory and as a tar, and chains of them as one tree.
 //! - [`store`]: where layers, images and records are kept.
 //! - [`archive`]: images as tars and folders that docker, podman and skopeo exchange.

@@ -8,7 +8,7 @@
 //! - [`sandbox`]: one process in isolation; knows file descriptors and plain data, no images.
 //! - [`container`]: an image with a life: the one room that knows images.
 //! - [`users`]: who a user name is, by the bytes of a rootfs's passwd and group files.
-//! - [`caps`], [`seccomp`]: what a process may do.
+//! - [`caps`], `seccomp`: what a process may do.
 //! - [`signals`]: signals as events, for whoever has to end in good order.
 //! - [`tty`]: the terminal at our end and the pty of a container.
 //! - [`rootless`]: becoming root of a user namespace, and what this machine allows.

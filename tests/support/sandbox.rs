@@ -102,6 +102,8 @@ impl Sandbox {
     pub(crate) fn store_listing(&self) -> Vec<String> {
         let mut found = Vec::new();
         list(&self.store(), Path::new(""), &mut found);
+        // A build leaves word of itself however it ends: `rbuild explain` and `rbuild logs` read it.
+        found.retain(|path| !path.starts_with("v1/builds/"));
         found.sort();
         found
     }

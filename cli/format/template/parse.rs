@@ -15,10 +15,10 @@ enum Piece<'a> {
 }
 
 /// What ends a body.
-enum End {
+enum Stop {
     Input,
-    EndWord,
-    ElseWord,
+    End,
+    Else,
 }
 
 pub(super) fn template(text: &str) -> Result<Vec<Node>, String> {
@@ -26,9 +26,9 @@ pub(super) fn template(text: &str) -> Result<Vec<Node>, String> {
     let mut rest = pieces.into_iter();
     let (nodes, end) = body(&mut rest)?;
     match end {
-        End::Input => Ok(nodes),
-        End::EndWord => Err("unexpected {{end}}".into()),
-        End::ElseWord => Err("unexpected {{else}}".into()),
+        Stop::Input => Ok(nodes),
+        Stop::End => Err("unexpected {{end}}".into()),
+        Stop::Else => Err("unexpected {{else}}".into()),
     }
 }
 
@@ -54,7 +54,7 @@ fn pieces(mut text: &str) -> Result<Vec<Piece<'_>>, String> {
     Ok(pieces)
 }
 
-fn body<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, End), String> {
+fn body<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, Stop), String> {
     let mut nodes = Vec::new();
     while let Some(piece) = pieces.next() {
         let action = match piece {
@@ -67,8 +67,8 @@ fn body<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, 
         };
         let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((action, ""));
         match word {
-            "end" => return Ok((nodes, End::EndWord)),
-            "else" if rest.trim().is_empty() => return Ok((nodes, End::ElseWord)),
+            "end" => return Ok((nodes, Stop::End)),
+            "else" if rest.trim().is_empty() => return Ok((nodes, Stop::Else)),
             "range" => nodes.push(range(rest, pieces)?),
             "if" => {
                 let condition = pipeline(rest)?;
@@ -82,7 +82,7 @@ fn body<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, 
             _ => nodes.push(Node::Print(pipeline(action)?)),
         }
     }
-    Ok((nodes, End::Input))
+    Ok((nodes, Stop::Input))
 }
 
 fn range<'a>(head: &str, pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<Node, String> {
@@ -101,10 +101,10 @@ fn range<'a>(head: &str, pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result
 fn block<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Result<(Vec<Node>, Vec<Node>), String> {
     let (first, end) = body(pieces)?;
     match end {
-        End::EndWord => Ok((first, Vec::new())),
-        End::Input => Err("missing {{end}}".into()),
-        End::ElseWord => match body(pieces)? {
-            (second, End::EndWord) => Ok((first, second)),
+        Stop::End => Ok((first, Vec::new())),
+        Stop::Input => Err("missing {{end}}".into()),
+        Stop::Else => match body(pieces)? {
+            (second, Stop::End) => Ok((first, second)),
             _ => Err("missing {{end}}".into()),
         },
     }

@@ -76,7 +76,7 @@ impl Store {
     /// The folder may be missing: stores were made before builds were recorded.
     fn put_in(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = format!("{folder}/{name}");
-        if !fs::accessat(self.dir(), folder, fs::Access::EXISTS, fs::AtFlags::empty()).is_ok() {
+        if fs::accessat(self.dir(), folder, fs::Access::EXISTS, fs::AtFlags::empty()).is_err() {
             // Another process may be as quick; a real failure is met by the write.
             let _ = fs::mkdirat(self.dir(), folder, Mode::from_raw_mode(0o700));
         }

@@ -2,7 +2,7 @@
 //!
 //! Rooms: `rule` names the checks, `config` says which of them are wanted, `linter` collects, `structure` looks at
 //! the tree alone. The checks that need values (is a variable set? is this path ignored?) are made by
-//! [`crate::plan`] while it goes through the stages, with the [`Linter`] of that run.
+//! [`crate::plan`] while it goes through the stages, with the `Linter` of that run.
 
 mod config;
 mod linter;
