@@ -1,7 +1,7 @@
 //! A random project, changed one input at a time: the cached build and one without a cache in another store must be
 //! the same image but for times, and `explain` must name what was changed and nothing else.
 //!
-//! `RBUILD_MUTATIONS` says how many (2,000 in CI), `RBUILD_SEED` repeats a run.
+//! `RBUILD_MUTATIONS` says how many (a few where nobody says), `RBUILD_SEED` repeats a run.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
