@@ -7,8 +7,8 @@
 //! make_workdir                                                  ->  the layer of a WORKDIR
 //! ```
 //!
-//! [`digest()`] comes before [`apply`] when a cache is asked; both work alone. What [`digest()`] read is not read
-//! again to be hashed, and what [`apply`] had to read is hashed on the way.
+//! [`digest()`] comes before `apply` when a cache is asked; both work alone. What [`digest()`] read is not read
+//! again to be hashed, and what `apply` had to read is hashed on the way.
 //!
 //! The rooms: `wildcard` and `select` find what is meant; `merge` (COPY) and `archive` (ADD) are the rules, applied
 //! to a `tree` in memory that stands for the destination with the new layer on it; `write` makes that tree a

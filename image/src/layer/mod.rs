@@ -5,11 +5,11 @@
 //! In transit a layer is a tar with `.wh.` entries (OCI image specification). The rooms:
 //!
 //! - [`Entry`], [`entries`]: what a layer holds, in *canonical order* (depth first, siblings by their bytes).
-//! - [`identity`], [`diff_id`], [`write_tar`], [`seal`]: the two names of a layer and its canonical tar. Every file is
+//! - `identity`, [`diff_id`], [`write_tar`], `seal`: the two names of a layer and its canonical tar. Every file is
 //!   read once, however many of the three are wanted.
-//! - [`unpack`]: a tar from outside into overlay form, confined. [`TarReader`] reads any tar, [`decoder`] inflates it.
+//! - `unpack`: a tar from outside into overlay form, confined. [`TarReader`] reads any tar, [`decoder`] inflates it.
 //! - [`View`]: the merged tree of a chain of layers, without mounting it.
-//! - [`normalize`]: an overlay upper directory, as a process left it, becomes exactly the changes it made.
+//! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
 //!
 //! Invariants: the tar of a directory depends on its entries only, never on inode numbers, directory order or who
 //! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer

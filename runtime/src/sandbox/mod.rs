@@ -1,6 +1,6 @@
 //! One process in isolation.
 //!
-//! The way of a sandbox: [`spawn`] writes the [`Spec`] into a sealed memfd and clones into new namespaces, straight
+//! The way of a sandbox: `spawn` writes the [`Spec`] into a sealed memfd and clones into new namespaces, straight
 //! into an exec of rbuild itself; there [`dispatch`], the first line of `main`, finds that it is the sandbox's first
 //! process and hands over to `init`, which builds the world (mounts, devices, user, capabilities, system call
 //! filter) and executes the program. A seqpacket socket carries news to the parent: what was made and has to be
