@@ -55,6 +55,8 @@ pub enum Event<'a> {
     Planned(&'a [StepInfo]),
     /// A build check found something to say (Dockerfile reference, build checks).
     Warning(&'a rbuild_parser::lint::Warning),
+    /// Something outside of the Dockerfile is not as it should be; the build goes on without it.
+    Notice(&'a str),
     /// A step was not in the cache and runs now.
     Started(StepRef),
     /// Another rbuild runs the same step; this one waits for its result.

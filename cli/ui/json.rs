@@ -14,6 +14,7 @@
 //! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
 //! | `step` | `step`, `stage`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
 //! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
+//! | `notice` | `message` | something outside of the Dockerfile is not as it should be, and the build goes on without it |
 //! | `export` | `what`, for people | a result is being written |
 //! | `exported` | `what`, `duration` | it is there |
 //! | `error` | `message`, and as far as known `file`, `line`, `end_line`, `help`; `log`: the end of the failed step's output | last, once for each mistake, if the build failed |
@@ -148,6 +149,7 @@ impl<W: Write + Send> Observer for Json<W> {
                 "line": warning.lines.first,
                 "end_line": warning.lines.last,
             })),
+            Event::Notice(notice) => state.write(&json!({"type": "notice", "message": notice})),
             Event::Waiting { step, holder } => {
                 let mut object = state.about(step, "waiting");
                 object["holder"] = holder.into();

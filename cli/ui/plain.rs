@@ -144,6 +144,10 @@ impl<W: Write + Send> Observer for Plain<W> {
                 state.speaking = None;
                 let _ = writeln!(text, "{} {}\n", self.style.warning("WARNING:"), warning_text(warning));
             }
+            Event::Notice(notice) => {
+                state.speaking = None;
+                let _ = writeln!(text, "{} {notice}\n", self.style.warning("WARNING:"));
+            }
             Event::Waiting { step, holder } => {
                 state.turn(step, &mut text);
                 let _ = writeln!(text, "#{} {}", step + 1, waiting(holder));

@@ -209,6 +209,9 @@ impl Observer for Tty {
             Event::Warning(warning) => {
                 history = Some(format!("{} {}", self.style.warning("WARNING:"), warning_text(warning)));
             }
+            Event::Notice(notice) => {
+                history = Some(format!("{} {notice}", self.style.warning("WARNING:")));
+            }
             Event::Waiting { step, holder } => {
                 let title = state.steps.get(step).map_or("", |i| i.title.as_str());
                 history = Some(format!("{} {title} {}", self.style.faint("WAIT  "), waiting(holder)));
