@@ -4,7 +4,7 @@ use rbuild_image::config::{ContainerConfig, Healthcheck, History, ImageConfig, R
 use rbuild_image::digest::DiffId;
 use rbuild_image::platform::Platform;
 use rbuild_image::time::Timestamp;
-use rbuild_parser::plan::{Config, HistoryEntry, StepId, Target};
+use rbuild_parser::plan::{self, Config, HistoryEntry, StepId, Target};
 
 /// Who made a history entry. Scanners read the instruction text, not this.
 const COMMENT: &str = "rbuild.dockerfile.v0";
@@ -97,6 +97,20 @@ fn fill_times(history: &mut [History]) {
     }
 }
 
+/// A healthcheck as the other crate's type: the members are the same, and neither crate knows the other.
+macro_rules! alike {
+    ($check:ident as $($type:ident)::+) => {
+        $($type)::+ {
+            test: $check.test.clone(),
+            interval: $check.interval,
+            timeout: $check.timeout,
+            start_period: $check.start_period,
+            start_interval: $check.start_interval,
+            retries: $check.retries,
+        }
+    };
+}
+
 /// The plan's `config` object as the image's.
 fn container_config(config: &Config) -> ContainerConfig {
     ContainerConfig {
@@ -110,14 +124,7 @@ fn container_config(config: &Config) -> ContainerConfig {
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.clone(),
         args_escaped: config.args_escaped,
-        healthcheck: config.healthcheck.as_ref().map(|check| Healthcheck {
-            test: check.test.clone(),
-            interval: check.interval,
-            timeout: check.timeout,
-            start_period: check.start_period,
-            start_interval: check.start_interval,
-            retries: check.retries,
-        }),
+        healthcheck: config.healthcheck.as_ref().map(|check| alike!(check as Healthcheck)),
         on_build: config.on_build.clone(),
         shell: config.shell.clone().unwrap_or_default(),
     }
@@ -136,14 +143,7 @@ pub(crate) fn plan_config(config: &ContainerConfig) -> Config {
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.clone(),
         args_escaped: config.args_escaped,
-        healthcheck: config.healthcheck.as_ref().map(|check| rbuild_parser::plan::Healthcheck {
-            test: check.test.clone(),
-            interval: check.interval,
-            timeout: check.timeout,
-            start_period: check.start_period,
-            start_interval: check.start_interval,
-            retries: check.retries,
-        }),
+        healthcheck: config.healthcheck.as_ref().map(|check| alike!(check as plan::Healthcheck)),
         on_build: config.on_build.clone(),
         shell: given(&config.shell),
     }

@@ -26,19 +26,9 @@ use crate::step::{StepFailure, linked, materialize};
 /// How often a step looks whether another rbuild is done with it.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What the steps of one build share.
+/// What the steps of one build share: what it was made of, and what has become of it so far.
 pub(crate) struct Session<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) request: &'a Request,
-    pub(crate) plan: &'a Plan,
-    /// The images that the plan's `BaseId`s stand for.
-    pub(crate) bases: &'a [Arc<Image>],
-    pub(crate) contexts: &'a Contexts,
-    pub(crate) observer: &'a dyn Observer,
-    pub(crate) cancel: &'a Cancel,
-    pub(crate) sealer: &'a dyn Seal,
-    pub(crate) fetch: &'a (dyn Fetch + Sync),
-    pub(crate) trace: &'a Trace,
+    parts: Parts<'a>,
     results: Vec<OnceLock<StepResult>>,
     /// Layers that were looked up; most steps share most of theirs.
     layers: Mutex<BTreeMap<LayerId, Layer>>,
@@ -66,6 +56,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) store: &'a Store,
     pub(crate) request: &'a Request,
     pub(crate) plan: &'a Plan,
+    /// The images that the plan's `BaseId`s stand for.
     pub(crate) bases: &'a [Arc<Image>],
     pub(crate) contexts: &'a Contexts,
     pub(crate) observer: &'a dyn Observer,
@@ -75,21 +66,19 @@ pub(crate) struct Parts<'a> {
     pub(crate) trace: &'a Trace,
 }
 
+impl<'a> std::ops::Deref for Session<'a> {
+    type Target = Parts<'a>;
+
+    fn deref(&self) -> &Parts<'a> {
+        &self.parts
+    }
+}
+
 impl<'a> Session<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Self {
-        let Parts { store, request, plan, bases, contexts, observer, cancel, sealer, fetch, trace } = parts;
-        let results = plan.steps.iter().map(|_| OnceLock::new()).collect();
+        let results = parts.plan.steps.iter().map(|_| OnceLock::new()).collect();
         Self {
-            store,
-            request,
-            plan,
-            bases,
-            contexts,
-            observer,
-            cancel,
-            sealer,
-            fetch,
-            trace,
+            parts,
             results,
             layers: Mutex::default(),
             folders: Mutex::default(),
