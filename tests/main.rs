@@ -10,6 +10,7 @@ mod build;
 mod cache;
 mod conformance;
 mod interrupts;
+mod lock;
 mod mutation;
 mod prune;
 mod registry;

@@ -1,16 +1,17 @@
-//! Base images: found in the store, else pulled. No connection is opened for what the store has.
+//! Base images: found in the store, else pulled; or what a lock says. No connection is opened for what the store has.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
-use rbuild_image::registry::{self, Policy, Progress, PullOptions, Registry, RegistryError};
+use rbuild_image::registry::{self, Found, Policy, Progress, PullOptions, Registry, RegistryError};
 use rbuild_image::store::{Image, Store};
 use rbuild_parser::plan::{Base, BaseId, BaseRequest, Bases};
 
 use crate::assemble::plan_config;
 use crate::event::{Event, Observer};
+use crate::lock::{ImagePin, LockError, Pin, Pins};
 
 /// Finds base images, and remembers what the plan's numbers stand for.
 pub(crate) struct StoreBases<'a> {
@@ -23,7 +24,26 @@ pub(crate) struct StoreBases<'a> {
 pub(crate) struct Source<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) policy: Policy,
+    pub(crate) pins: &'a Pins,
     pub(crate) observer: &'a dyn Observer,
+}
+
+/// A name as it is written and as it is meant.
+struct Name<'a> {
+    text: &'a str,
+    reference: Reference,
+    canonical: String,
+}
+
+impl Name<'_> {
+    /// BuildKit's words for whatever is in the way.
+    fn unresolved(&self, cause: &dyn std::fmt::Display) -> String {
+        format!("{}: failed to resolve source metadata for {}: {cause}", self.text, self.canonical)
+    }
+
+    fn missing(&self) -> String {
+        self.unresolved(&format_args!("{}: not found", self.canonical))
+    }
 }
 
 impl<'a> StoreBases<'a> {
@@ -47,26 +67,131 @@ impl<'a> StoreBases<'a> {
             .parse::<Reference>()
             .map_err(|cause| format!("failed to parse stage name {name:?}: {cause}"))?
             .with_default_tag();
-        let canonical = reference.canonical();
-        let unresolved = |cause: &dyn std::fmt::Display| {
-            format!("{name}: failed to resolve source metadata for {canonical}: {cause}")
-        };
-        let local =
-            self.store.named(&reference).and_then(|id| id.map_or(Ok(None), |id| self.store.image(id)));
-        let local = local.map_err(|cause| unresolved(&cause))?;
-        let missing = || unresolved(&format_args!("{canonical}: not found"));
+        let wanted = Name { text: name, canonical: reference.canonical(), reference };
         let Some(source) = self.source.as_ref().filter(|source| source.policy != Policy::Never) else {
-            return local.ok_or_else(missing);
+            return self.local(&wanted)?.ok_or_else(|| wanted.missing());
         };
-        let platform: Platform = platform.parse().map_err(|cause| unresolved(&cause))?;
+        let platform: Platform = platform.parse().map_err(|cause| wanted.unresolved(&cause))?;
+        if wanted.reference.digest().is_some() {
+            return self.unlocked(source, &wanted, platform);
+        }
+        match source.pins.image(&wanted.canonical).map_err(|cause| wanted.unresolved(&cause))? {
+            Pin::Fixed(pin) => self.locked(source, &wanted, platform, &pin),
+            Pin::Free if source.pins.learns() => self.learn(source, &wanted, platform),
+            Pin::Free => self.unlocked(source, &wanted, platform),
+        }
+    }
+
+    /// The store's image of this name, for whatever platform.
+    fn local(&self, wanted: &Name<'_>) -> Result<Option<Image>, String> {
+        let id = self.store.named(&wanted.reference);
+        let image = id.and_then(|id| id.map_or(Ok(None), |id| self.store.image(id)));
+        image.map_err(|cause| wanted.unresolved(&cause))
+    }
+
+    /// What the name means now.
+    fn unlocked(&self, source: &Source<'_>, wanted: &Name<'_>, platform: Platform) -> Result<Image, String> {
         if source.policy == Policy::Missing
-            && let Some(image) = local.filter(|image| platform.accepts(&image.config.platform()))
+            && let Some(image) =
+                self.local(wanted)?.filter(|image| platform.accepts(&image.config.platform()))
         {
             return Ok(image);
         }
-        self.pull(source, &reference, platform).map_err(|error| match error {
-            RegistryError::NotFound(_) | RegistryError::NoImage(_) => missing(),
-            error => unresolved(&error),
+        self.fetch(source, wanted, &wanted.reference, platform)
+    }
+
+    /// What the lock says that the name means.
+    fn locked(
+        &self,
+        source: &Source<'_>,
+        wanted: &Name<'_>,
+        platform: Platform,
+        pin: &ImagePin,
+    ) -> Result<Image, String> {
+        let failed = |cause: LockError| wanted.unresolved(&cause);
+        if let (Policy::Always, Some(digest)) = (source.policy, pin.digest) {
+            let now = self.ask(source, wanted, &platform).map_err(|cause| wanted.unresolved(&cause))?;
+            if now.digest != digest {
+                let (there, here) = (now.digest.to_string(), digest.to_string());
+                return Err(failed(source.pins.differs(&wanted.canonical, &here, &there)));
+            }
+        }
+        let id = pin.ids.get(&platform.to_string());
+        if let Some(id) = id
+            && let Some(image) = self.store.image(*id).map_err(|cause| wanted.unresolved(&cause))?
+        {
+            return Ok(image);
+        }
+        let Some(digest) = pin.digest else {
+            let expected = id.map_or_else(|| format!("an image for {platform}"), ToString::to_string);
+            return Err(failed(source.pins.gone(&wanted.canonical, &expected)));
+        };
+        let image = self.fetch(source, wanted, &wanted.reference.clone().at(digest.0), platform.clone())?;
+        match id {
+            Some(id) if *id != image.id => {
+                let (here, there) = (id.to_string(), image.id.to_string());
+                Err(failed(source.pins.differs(&wanted.canonical, &here, &there)))
+            }
+            _ => {
+                source.pins.tell_image(&wanted.canonical, &platform.to_string(), pin.digest, &image);
+                Ok(image)
+            }
+        }
+    }
+
+    /// What the name means now, for the lock to remember.
+    fn learn(&self, source: &Source<'_>, wanted: &Name<'_>, platform: Platform) -> Result<Image, String> {
+        let local = self.local(wanted)?.filter(|image| platform.accepts(&image.config.platform()));
+        let asked = self.ask(source, wanted, &platform);
+        let keeps_local = source.policy == Policy::Missing && !source.pins.renews();
+        let text = platform.to_string();
+        let (image, digest) = match (asked, local) {
+            (Ok(found), Some(local)) if local.id == found.image => (local, Some(found.digest)),
+            (Ok(found), local) if local.is_none() || !keeps_local => {
+                let image = self.fetch(source, wanted, &wanted.reference, platform)?;
+                (image, Some(found.digest))
+            }
+            (Err(cause), None) => return Err(wanted.unresolved(&cause)),
+            // A registry that cannot be reached today is no reason to forget what it had yesterday.
+            (Err(cause), Some(_)) if source.pins.renews() && !cause.means_absent() => {
+                return Err(wanted.unresolved(&cause));
+            }
+            (asked, Some(local)) => {
+                let why =
+                    asked.map_or_else(|cause| cause.to_string(), |_| "the registry has another image".into());
+                let notice = format!(
+                    "{}: locked to the image {} of this store alone, without a digest to pull it by: {why}",
+                    wanted.text, local.id
+                );
+                source.observer.on(Event::Notice(&notice));
+                (local, None)
+            }
+            (Ok(_), None) => return Err(wanted.missing()),
+        };
+        source.pins.tell_image(&wanted.canonical, &text, digest, &image);
+        Ok(image)
+    }
+
+    fn ask(
+        &self,
+        source: &Source<'_>,
+        wanted: &Name<'_>,
+        platform: &Platform,
+    ) -> Result<Found, RegistryError> {
+        let told = Told { image: &wanted.canonical, observer: source.observer };
+        source.registry.look_up(&wanted.reference, platform, &told)
+    }
+
+    fn fetch(
+        &self,
+        source: &Source<'_>,
+        wanted: &Name<'_>,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<Image, String> {
+        self.pull(source, reference, platform).map_err(|error| match error {
+            RegistryError::NotFound(_) | RegistryError::NoImage(_) => wanted.missing(),
+            error => wanted.unresolved(&error),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::event::{Event, Observer, StepInfo};
 use crate::explain::{self, Trace};
 use crate::fetch::Remote;
 use crate::inputs::Inputs;
+use crate::lock::Pins;
 use crate::output;
 use crate::request::Request;
 use crate::schedule;
@@ -42,14 +43,15 @@ pub fn build(
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Result<Built, BuildError> {
-    let inputs = Inputs::open(store, request, cancel)?;
-    let source = Source { registry: &request.registry, policy: request.pull, observer };
+    let pins = Arc::new(Pins::open(request.lock.as_ref())?);
+    let fetch = Remote::new(store, request.proxies.clone(), Arc::clone(&pins));
+    let inputs = Inputs::open(store, request, &fetch, cancel)?;
+    let source = Source { registry: &request.registry, policy: request.pull, pins: &pins, observer };
     let mut bases = StoreBases::pulling(store, source);
     let plan = crate::planning::plan(&inputs, request, &mut bases, observer)?;
     let bases = bases.into_images();
     let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();
     observer.on(Event::Planned(&steps));
-    let fetch = Remote::new(store, request.proxies.clone());
     let wants_image = output::wants_image(request);
 
     let trace = Trace::new(&plan.steps, |base| bases[base as usize].id);
@@ -71,6 +73,7 @@ pub fn build(
         sealer.end(outcome.is_err());
         inputs.remember();
         let built = outcome.and_then(|()| finish(&session, &inputs.file));
+        let built = built.and_then(|built| pins.save().map(|()| built).map_err(BuildError::from));
         trace.save(store, &request.id, inputs.path.as_deref(), ended(&built, request));
         built
     })

@@ -32,6 +32,9 @@ pub enum BuildError {
     /// The user ended it.
     #[error("the build was interrupted")]
     Interrupted,
+    /// The lock cannot be read or written.
+    #[error(transparent)]
+    Lock(#[from] crate::lock::LockError),
     /// The image was built, but an output could not be written.
     #[error("failed to write {what}: {cause}")]
     Output {

@@ -11,7 +11,9 @@ use rbuild_parser::plan::{self, Base, BaseId, BaseRequest, Bases, Config, Option
 
 use crate::bases::StoreBases;
 use crate::error::{BuildError, Problem, SourceFile};
+use crate::fetch::Remote;
 use crate::inputs::Inputs;
+use crate::lock::Pins;
 use crate::planning;
 use crate::request::Request;
 
@@ -43,7 +45,9 @@ impl Examined {
     /// # Errors
     /// One of them cannot be read, or the context is not there. Mistakes in the Dockerfile are no errors here.
     pub fn open(store: &Store, request: &Request) -> Result<Self, BuildError> {
-        let inputs = Inputs::open(store, request, &crate::Cancel::new())?;
+        let pins = Arc::new(Pins::open(request.lock.as_ref())?);
+        let fetch = Remote::new(store, request.proxies.clone(), pins);
+        let inputs = Inputs::open(store, request, &fetch, &crate::Cancel::new())?;
         let parsed = rbuild_parser::parse(&inputs.file.text);
         let options = inputs.options(request);
         Ok(Self { file: inputs.file, path: inputs.path, parsed, options })

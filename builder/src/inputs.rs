@@ -56,9 +56,13 @@ struct Found {
 }
 
 impl Inputs {
-    pub(crate) fn open(store: &Store, request: &Request, cancel: &Cancel) -> Result<Self, BuildError> {
-        let fetch = Remote::new(store, request.proxies.clone());
-        let remotes = Remotes { store, fetch: &fetch, keep_git_dir: keeps_git_dir(request) };
+    pub(crate) fn open(
+        store: &Store,
+        request: &Request,
+        fetch: &Remote,
+        cancel: &Cancel,
+    ) -> Result<Self, BuildError> {
+        let remotes = Remotes { store, fetch, keep_git_dir: keeps_git_dir(request) };
         let found = find_context(store, &request.context, &remotes, cancel)?;
         let (file, beside) = read_dockerfile(&found, &request.dockerfile)?;
         let ignore =

@@ -9,6 +9,7 @@
 //! - [`request`], [`event`], [`error`]: what goes in and what comes out.
 //! - `inputs`, [`context`]: the context's files, the Dockerfile, the ignore file; content hashes remembered.
 //! - [`fetch`], `remote`: downloads and repositories, for ADD and as contexts.
+//! - [`lock`]: what names meant when somebody said so.
 //! - `planning`, `bases`, `layouts`: the parser's plan, with base images from the store, or from archives.
 //! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
@@ -36,6 +37,7 @@ pub mod fetch;
 mod inputs;
 pub mod key;
 mod layouts;
+pub mod lock;
 mod output;
 mod planning;
 mod remote;

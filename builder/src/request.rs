@@ -8,6 +8,7 @@ use rbuild_image::registry::{Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
 
 use crate::explain::BuildId;
+use crate::lock::Lock;
 
 /// One build.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Request {
     pub registry: Registry,
     /// `--pull`: when a registry is asked for a base image.
     pub pull: Policy,
+    /// What names must mean, and where that is written down; None without a lock.
+    pub lock: Option<Lock>,
     /// On the way to downloads; git looks for its own.
     pub proxies: Proxies,
     /// The bound on steps that run at the same time.

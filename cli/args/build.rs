@@ -56,6 +56,22 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,
 
+    /// Note in rbuild.lock what images, URLs and git references lead to; use what is noted already
+    #[arg(long)]
+    pub(crate) lock: bool,
+
+    /// Use exactly what rbuild.lock says; refuse what is not in it or differs
+    #[arg(long, conflicts_with_all = ["lock", "update"])]
+    pub(crate) locked: bool,
+
+    /// Look up again what this build uses, and note it in rbuild.lock
+    #[arg(long)]
+    pub(crate) update: bool,
+
+    /// Where the lock is (default: PATH/rbuild.lock); alone it means the same as with --lock
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock_file: Option<PathBuf>,
+
     /// Networking mode for the RUN instructions during build: default, host or none
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub(crate) network: String,

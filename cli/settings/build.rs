@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rbuild_builder::fetch::git::is_git_url;
+use rbuild_builder::lock::{Lock, Mode};
 use rbuild_image::registry;
 
 use super::{Environment, OutputSettings, OutputTarget, pairs};
@@ -50,6 +51,8 @@ pub(crate) struct BuildSettings {
     pub(crate) quiet: bool,
     /// How progress is shown.
     pub(crate) progress: ProgressMode,
+    /// What names must mean.
+    pub(crate) lock: Option<Lock>,
     /// How to talk to registries.
     pub(crate) registry: registry::Settings,
     /// When a registry is asked for a base image.
@@ -164,6 +167,8 @@ impl BuildSettings {
                 "invalid argument: can't use stdin for both build context and dockerfile",
             ));
         }
+        let mode = lock_mode(args.lock, args.locked, args.update, args.lock_file.is_some());
+        let lock = mode.map(|mode| lock(mode, args.lock_file, &context)).transpose()?;
         let mut tags = args.tag;
         let mut outputs = Vec::new();
         for text in &args.output {
@@ -212,12 +217,35 @@ impl BuildSettings {
             iidfile: args.iidfile,
             quiet: args.quiet,
             progress: progress(args.progress, args.quiet, environment)?,
+            lock,
             registry: super::registry(environment)?,
             pull: if args.pull { registry::Policy::Always } else { registry::Policy::Missing },
             push,
             look,
         })
     }
+}
+
+/// What is to be done with the lock; None for nothing.
+fn lock_mode(add: bool, keep: bool, renew: bool, named: bool) -> Option<Mode> {
+    match (keep, renew) {
+        (true, _) => Some(Mode::Keep),
+        (_, true) => Some(Mode::Renew),
+        _ => (add || named).then_some(Mode::Add),
+    }
+}
+
+fn lock(mode: Mode, file: Option<PathBuf>, context: &ContextSource) -> Result<Lock, Failure> {
+    let file = match (file, context) {
+        (Some(file), _) => file,
+        (None, ContextSource::Folder(folder)) => folder.join("rbuild.lock"),
+        (None, ContextSource::Remote(_) | ContextSource::Stdin) => {
+            return Err(Failure::usage(
+                "the build context is no folder that a lock could be in: --lock-file FILE",
+            ));
+        }
+    };
+    Ok(Lock { file, mode })
 }
 
 /// Whether this is no path: a URL, or an address of git.

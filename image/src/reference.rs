@@ -104,6 +104,12 @@ impl Reference {
         self
     }
 
+    /// The repository at a digest, without the tag.
+    #[must_use]
+    pub fn at(self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self }
+    }
+
     fn with_suffix(&self, repository: &str) -> String {
         let mut out = repository.to_owned();
         if let Some(tag) = &self.tag {

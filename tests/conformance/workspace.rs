@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::case::Case;
 use super::prepare::{self, text};
-use super::server::FileServer;
+use crate::support::server::FileServer;
 
 /// The time of every entry of a context unless the case says otherwise: 2006-01-02 22:04:05 UTC.
 pub(super) const CONTEXT_TIME: u64 = 1_136_239_445;

@@ -5,6 +5,7 @@ mod leaks;
 pub(crate) mod outcome;
 pub(crate) mod registry;
 pub(crate) mod sandbox;
+pub(crate) mod server;
 
 pub(crate) use outcome::Outcome;
 pub(crate) use sandbox::{BUSYBOX, Sandbox};

@@ -42,20 +42,35 @@ impl Http {
     /// # Errors
     /// In BuildKit's words: a malformed checksum, a status that is no success, another digest.
     pub fn get(&self, url: &str, checksum: Option<&str>) -> Result<Fetched, CopyError> {
+        self.download(url, checksum).map(|(fetched, _)| fetched)
+    }
+
+    /// What an earlier download of `url` brought, if it has this digest (`sha256:HEX`). Nobody is asked.
+    pub(super) fn known(&self, url: &str, digest: &str) -> Option<Fetched> {
+        let known = Slot::new(&self.store, url).load()?;
+        (known.0.digest == digest).then(|| fetched(known))
+    }
+
+    /// As [`Self::get`], with the digest.
+    pub(super) fn download(&self, url: &str, checksum: Option<&str>) -> Result<(Fetched, String), CopyError> {
         let wanted = checksum.map(check_checksum).transpose()?;
         let slot = Slot::new(&self.store, url);
         let known = slot.load();
         if let (Some((memory, _)), Some(wanted)) = (&known, &wanted)
             && memory.digest == *wanted
         {
-            return Ok(known.map(fetched).expect("it was looked at just now"));
+            let known = known.map(fetched).expect("it was looked at just now");
+            return Ok((known, wanted.clone()));
         }
         let (memory, file) = self.ask(url, &slot, known)?;
         match wanted {
             Some(wanted) if wanted != memory.digest => {
                 Err(CopyError::Download(format!("digest mismatch {}: {wanted}", memory.digest)))
             }
-            _ => Ok(fetched((memory, file))),
+            _ => {
+                let digest = memory.digest.clone();
+                Ok((fetched((memory, file)), digest))
+            }
         }
     }
 

@@ -1,24 +1,28 @@
 //! The network as ADD sees it.
 
+use std::sync::Arc;
+
 use rbuild_image::registry::Proxies;
 use rbuild_image::store::Store;
 
 use super::Http;
 use super::git::{Checkout, Git, GitError, GitUrl};
 use crate::copy::{CopyError, Fetch, Fetched};
+use crate::lock::{Pin, Pins};
 
 /// Downloads and checkouts, kept in a store.
 #[derive(Debug)]
 pub struct Remote {
     http: Http,
     git: Git,
+    pins: Arc<Pins>,
 }
 
 impl Remote {
-    /// With what a store remembers.
+    /// With what a store remembers, and what a lock says.
     #[must_use]
-    pub fn new(store: &Store, proxies: Proxies) -> Self {
-        Self { http: Http::new(store.clone(), proxies), git: Git::new(store.clone()) }
+    pub(crate) fn new(store: &Store, proxies: Proxies, pins: Arc<Pins>) -> Self {
+        Self { http: Http::new(store.clone(), proxies), git: Git::new(store.clone()), pins }
     }
 
     /// A repository's files.
@@ -26,13 +30,45 @@ impl Remote {
     /// # Errors
     /// See [`GitError`].
     pub fn checkout(&self, url: &GitUrl) -> Result<Checkout, GitError> {
-        self.git.checkout(url)
+        if url.names_commit() {
+            return self.git.checkout(url);
+        }
+        let name = url.reference_name();
+        match self.pins.git(&name)? {
+            Pin::Free => {
+                let checkout = self.git.checkout(url)?;
+                self.pins.tell_git(&name, &checkout.commit);
+                Ok(checkout)
+            }
+            Pin::Fixed(commit) => self.git.checkout(&GitUrl { reference: Some(commit), ..url.clone() }),
+        }
+    }
+
+    fn locked(&self, url: &str, digest: &str) -> Result<Fetched, CopyError> {
+        if let Some(known) = self.http.known(url, digest) {
+            return Ok(known);
+        }
+        let (fetched, found) = self.http.download(url, None)?;
+        if found != digest {
+            return Err(CopyError::Download(self.pins.differs(url, digest, &found).to_string()));
+        }
+        Ok(fetched)
     }
 }
 
 impl Fetch for Remote {
     fn fetch(&self, url: &str, checksum: Option<&str>) -> Result<Fetched, CopyError> {
-        self.http.get(url, checksum)
+        if checksum.is_some() {
+            return self.http.get(url, checksum);
+        }
+        match self.pins.url(url).map_err(|cause| CopyError::Download(cause.to_string()))? {
+            Pin::Fixed(digest) => self.locked(url, &digest),
+            Pin::Free => {
+                let (fetched, digest) = self.http.download(url, None)?;
+                self.pins.tell_url(url, &digest);
+                Ok(fetched)
+            }
+        }
     }
 
     fn checkout(
@@ -60,6 +96,6 @@ impl Fetch for Remote {
             }
         }
         let failed = |cause: GitError| CopyError::Download(format!("failed to load cache key: {cause}"));
-        self.git.checkout(&url).map_err(failed)
+        Self::checkout(self, &url).map_err(failed)
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         outputs: settings.outputs.iter().filter_map(output).collect(),
         registry: Registry::new(settings.registry.clone()),
         pull: settings.pull,
+        lock: settings.lock.clone(),
         parallel: steps_at_once(),
         replay_logs: settings.replay_logs,
     })

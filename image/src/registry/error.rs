@@ -221,6 +221,16 @@ impl RegistryError {
         }
     }
 
+    /// Whether the registry has no such image, as far as it tells us.
+    #[must_use]
+    pub fn means_absent(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::Denied { .. } | Self::NoPlatform { .. } | Self::NoImage(_) => true,
+            Self::Status { status, .. } => *status == 404,
+            _ => false,
+        }
+    }
+
     /// Whether the next mirror, or the registry behind it, may do better.
     pub(crate) fn is_local_to_mirror(&self) -> bool {
         !matches!(self, Self::Store(_) | Self::File { .. } | Self::Cancelled)

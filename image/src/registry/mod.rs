@@ -41,4 +41,4 @@ pub use progress::{Event, LayerState, Progress, Silent};
 pub use resolve::{Policy, Resolved};
 pub use search::SearchResult;
 pub use settings::{Limits, Proxies, Settings, Timeouts};
-pub use transfer::{Compression, PullOptions, Pulled, PushOptions, Pushed};
+pub use transfer::{Compression, Found, PullOptions, Pulled, PushOptions, Pushed};

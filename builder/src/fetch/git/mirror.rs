@@ -23,6 +23,9 @@ pub enum GitError {
     /// The address is none, or contradicts itself.
     #[error("{0}")]
     Url(String),
+    /// The lock has something against it.
+    #[error(transparent)]
+    Lock(#[from] crate::lock::LockError),
     /// The program is not installed.
     #[error("the program git is needed to fetch a repository, and was not found")]
     NoProgram,
@@ -272,13 +275,13 @@ fn lock(home: &Path) -> Result<File, GitError> {
     Ok(file)
 }
 
-/// A whole commit, by SHA-1 or SHA-256.
-fn is_commit(text: &str) -> bool {
+/// Whether this is a whole commit, by SHA-1 or SHA-256.
+pub(super) fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Without a password.
-fn shown(remote: &str) -> String {
+pub(super) fn shown(remote: &str) -> String {
     let Some((scheme, rest)) = remote.split_once("://") else { return remote.to_owned() };
     let authority = rest.split('/').next().unwrap_or(rest);
     match authority.rsplit_once('@') {

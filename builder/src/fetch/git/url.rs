@@ -71,6 +71,17 @@ impl GitUrl {
         Ok(url)
     }
 
+    /// Whether the reference is a whole commit, which cannot mean anything else tomorrow.
+    pub(crate) fn names_commit(&self) -> bool {
+        self.reference.as_deref().is_some_and(super::mirror::is_commit)
+    }
+
+    /// The repository's address and the reference, `#` between them, without passwords.
+    pub(crate) fn reference_name(&self) -> String {
+        let reference = self.reference.as_deref().unwrap_or("HEAD");
+        format!("{}#{reference}", super::mirror::shown(&self.remote))
+    }
+
     fn member(&mut self, key: &str, value: &str) -> Result<(), GitError> {
         match key {
             "ref" => self.set_reference(value.to_owned()),

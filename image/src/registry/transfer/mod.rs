@@ -17,5 +17,5 @@ mod sources;
 mod workers;
 
 pub use pack::Compression;
-pub use pull::{PullOptions, Pulled};
+pub use pull::{Found, PullOptions, Pulled};
 pub use push::{PushOptions, Pushed};

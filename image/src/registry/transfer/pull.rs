@@ -52,6 +52,15 @@ pub struct Pulled {
     pub platform: Platform,
 }
 
+/// What a name leads to in a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Of a manifest or an index.
+    pub digest: ManifestDigest,
+    /// The image for the platform that was asked for.
+    pub image: ImageId,
+}
+
 impl Registry {
     /// Fetches what `reference` (tag or digest; `latest` without) names, and gives it that name in the store. Layers
     /// that are in the store are not fetched. Mirrors are asked first.
@@ -67,11 +76,39 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<Pulled, RegistryError> {
         let reference = reference.clone().with_default_tag();
+        self.at_source(&reference, progress, |repository| pull_from(store, repository, &reference, options))
+    }
+
+    /// What `reference` means at this moment, without fetching more than manifests. Mirrors are asked first.
+    ///
+    /// # Errors
+    /// When no registry has it, or what it has is no image for the platform.
+    pub fn look_up(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        progress: &dyn Progress,
+    ) -> Result<Found, RegistryError> {
+        let reference = reference.clone().with_default_tag();
+        self.at_source(&reference, progress, |repository| {
+            let document = repository.manifest(&asked(&reference), reference.digest())?;
+            let digest = document.digest;
+            let manifest = select(repository, document, platform)?;
+            Ok(Found { digest, image: ImageId(manifest.config.digest.0) })
+        })
+    }
+
+    /// Tries the mirrors of a reference's domain, then the registry itself.
+    fn at_source<T>(
+        &self,
+        reference: &Reference,
+        progress: &dyn Progress,
+        ask: impl Fn(&Repository<'_>) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
         for mirror in endpoint::mirrors(self.settings(), reference.domain()) {
             let retry = Retry::new(self.settings(), progress);
             let host = mirror.host().to_owned();
-            let repository = self.repository(mirror, reference.path(), Scope::pull(reference.path()), &retry);
-            match pull_from(store, &repository, &reference, options) {
+            match ask(&self.repository(mirror, reference.path(), Scope::pull(reference.path()), &retry)) {
                 Err(error) if error.is_local_to_mirror() => {
                     progress.event(Event::MirrorFailed { host: &host, reason: &error.to_string() });
                 }
@@ -80,8 +117,15 @@ impl Registry {
         }
         let retry = Retry::new(self.settings(), progress);
         let upstream = self.endpoint(reference.domain())?;
-        let repository = self.repository(upstream, reference.path(), Scope::pull(reference.path()), &retry);
-        pull_from(store, &repository, &reference, options)
+        ask(&self.repository(upstream, reference.path(), Scope::pull(reference.path()), &retry))
+    }
+}
+
+/// What a registry calls it: a digest or a tag.
+fn asked(reference: &Reference) -> String {
+    match reference.digest() {
+        Some(digest) => digest.to_string(),
+        None => reference.tag().unwrap_or("latest").to_owned(),
     }
 }
 
@@ -93,11 +137,7 @@ fn pull_from(
 ) -> Result<Pulled, RegistryError> {
     let progress = repository.retry.progress;
     progress.event(Event::Resolving { image: &reference.familiar(), host: repository.endpoint.host() });
-    let asked = match reference.digest() {
-        Some(digest) => digest.to_string(),
-        None => reference.tag().unwrap_or("latest").to_owned(),
-    };
-    let document = repository.manifest(&asked, reference.digest())?;
+    let document = repository.manifest(&asked(reference), reference.digest())?;
     let digest = document.digest;
     let manifest = select(repository, document, &options.platform)?;
     progress.event(Event::Manifest { digest, layers: manifest.layers.len() });

@@ -1,4 +1,4 @@
-//! A web server for `ADD http://…`: one folder, on a port of this machine.
+//! A web server, for `ADD http://…` and remote contexts: one folder, on a port of this machine.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Serves until it is dropped.
 #[derive(Debug)]
-pub(super) struct FileServer {
+pub(crate) struct FileServer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -20,7 +20,7 @@ pub(super) struct FileServer {
 
 impl FileServer {
     /// Serves `dir`; `headers` replaces headers by path, null leaves one out.
-    pub(super) fn start(dir: PathBuf, headers: Value) -> io::Result<Self> {
+    pub(crate) fn start(dir: PathBuf, headers: Value) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -38,12 +38,12 @@ impl FileServer {
     }
 
     /// `127.0.0.1:PORT`
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// `http://127.0.0.1:PORT`
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
