@@ -8,6 +8,7 @@ mod bad_archives;
 mod bad_builds;
 mod build;
 mod cache;
+mod cache_mounts;
 mod conformance;
 mod interrupts;
 mod lock;

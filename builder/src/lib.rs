@@ -15,6 +15,7 @@
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
 //! - [`explain`]: what each build did, and why its steps ran or did not.
 //! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
+//! - [`cache_mount`]: the folders behind `RUN --mount=type=cache`.
 //! - `seal`, `assemble`, `output`: DiffIDs beside the steps, the image's configuration, archives.
 //!
 //! Invariants: a result is in the store only if it is whole; a key covers everything that the step can observe and
@@ -24,7 +25,7 @@
 mod assemble;
 mod bases;
 mod build;
-mod cache_mount;
+pub mod cache_mount;
 mod cancel;
 mod chain;
 pub mod context;
@@ -48,5 +49,4 @@ mod session;
 mod step;
 
 pub use build::{Built, build};
-pub use cache_mount::remove_unused as remove_unused_caches;
 pub use cancel::Cancel;

@@ -7,6 +7,7 @@ use rbuild_image::reference::Reference;
 use rbuild_image::registry::{Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
 
+use crate::cache_mount::Locked;
 use crate::explain::BuildId;
 use crate::lock::Lock;
 
@@ -46,6 +47,8 @@ pub struct Request {
     pub pull: Policy,
     /// What names must mean, and where that is written down; None without a lock.
     pub lock: Option<Lock>,
+    /// How caches with `sharing=locked` are written.
+    pub locked_caches: Locked,
     /// On the way to downloads; git looks for its own.
     pub proxies: Proxies,
     /// The bound on steps that run at the same time.

@@ -1,7 +1,6 @@
 //! One build under way: what its steps share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
@@ -10,7 +9,6 @@ use rbuild_image::store::{Image, Layer, StepLock, Store};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Plan, Root, Step, StepId};
 
-use crate::cache_mount::CacheIdentity;
 use crate::cancel::Cancel;
 use crate::chain::Chain;
 use crate::context::Context;
@@ -176,13 +174,8 @@ impl<'a> Session<'a> {
     }
 
     /// True the first time that a cache mount is asked about.
-    pub(crate) fn first_use(&self, cache: &CacheIdentity<'_>) -> bool {
-        self.used_caches.lock().unwrap_or_else(PoisonError::into_inner).insert(cache.folder_name())
-    }
-
-    /// Where the folders of cache mounts are.
-    pub(crate) fn cache_mounts(&self) -> PathBuf {
-        crate::cache_mount::folder_of(self.store)
+    pub(crate) fn first_use(&self, cache: &str) -> bool {
+        self.used_caches.lock().unwrap_or_else(PoisonError::into_inner).insert(cache.to_owned())
     }
 
     /// False where `--no-cache` says so. WORKDIR is no work worth repeating (spec 7.4).

@@ -5,6 +5,7 @@
 //! [`crate::settings`].
 
 mod build;
+mod cache;
 mod explain;
 mod registry;
 mod run;
@@ -12,6 +13,10 @@ mod store;
 mod top;
 
 pub(crate) use build::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
+pub(crate) use cache::{
+    CacheCommand, CacheMountCommand, CacheMountExportArgs, CacheMountImportArgs, CacheMountInspectArgs,
+    CacheMountLsArgs, CacheMountRmArgs,
+};
 pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
 pub(crate) use registry::{
     CompressionKind, LoginArgs, LogoutArgs, PullArgs, PullPolicy, PushArgs, SearchArgs,

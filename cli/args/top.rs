@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
-    BuildArgs, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs,
-    InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs, PushArgs, RmiArgs, RunArgs,
-    SaveArgs, SearchArgs, TagArgs,
+    BuildArgs, CacheCommand, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs,
+    ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs, PushArgs,
+    RmiArgs, RunArgs, SaveArgs, SearchArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon
@@ -56,6 +56,9 @@ pub(crate) enum Command {
     Save(SaveArgs),
     /// Import the contents of a tarball as the file system of a new image
     Import(ImportArgs),
+    /// Manage the build cache
+    #[command(subcommand, alias = "builder")]
+    Cache(CacheCommand),
     /// Manage images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -127,7 +130,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Images", &["images", "history", "inspect", "tag", "rmi"]),
     ("Registries", &["pull", "push", "login", "logout", "search"]),
     ("Archives", &["load", "save", "import"]),
-    ("Management", &["image", "system", "fsck", "info", "version"]),
+    ("Management", &["cache", "image", "system", "fsck", "info", "version"]),
 ];
 
 /// The parser, with the commands grouped in its help.

@@ -8,8 +8,8 @@ use rbuild_image::store::Store;
 use rbuild_runtime::{container, rootless};
 
 use super::{
-    build, df, explain, fsck, history, images, import, info, inspect, load, login, logs, prune, pull, push,
-    rmi, save, search, tag, version,
+    build, cache, df, explain, fsck, history, images, import, info, inspect, load, login, logs, prune, pull,
+    push, rmi, save, search, tag, version,
 };
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
@@ -71,6 +71,7 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
             save::run(&args, &store()?, environment)
         }
         Command::Import(args) | Command::Image(ImageCommand::Import(args)) => import::run(&args, &store()?),
+        Command::Cache(command) => cache::run(command, &store()?, environment),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &store()?),
         Command::System(SystemCommand::Prune(args)) => prune::system(&args, &store()?, style),
         Command::Image(ImageCommand::Prune(args)) => prune::images(&args, &store()?, style),

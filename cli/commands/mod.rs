@@ -2,6 +2,7 @@
 
 mod age;
 mod build;
+mod cache;
 mod df;
 mod dispatch;
 mod explain;

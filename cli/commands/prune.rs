@@ -39,7 +39,7 @@ pub(crate) fn system(args: &PruneArgs, store: &Store, style: Style) -> Outcome {
     let (images, pruned) = prune(store, args.all, args.all)?;
     text += &section("Deleted Images:", &images);
     if args.all {
-        rbuild_builder::remove_unused_caches(store)?;
+        rbuild_builder::cache_mount::remove_unused(store)?;
     }
     let layers: Vec<String> = pruned.layers.iter().map(ToString::to_string).collect();
     text += &section("Deleted build cache objects:", &layers);

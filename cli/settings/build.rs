@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use rbuild_builder::cache_mount::Locked;
 use rbuild_builder::fetch::git::is_git_url;
 use rbuild_builder::lock::{Lock, Mode};
 use rbuild_image::registry;
 
-use super::{Environment, OutputSettings, OutputTarget, pairs};
+use super::{Config, Environment, OutputSettings, OutputTarget, pairs};
 use crate::args::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
 use crate::exit::Failure;
 
@@ -53,6 +54,8 @@ pub(crate) struct BuildSettings {
     pub(crate) progress: ProgressMode,
     /// What names must mean.
     pub(crate) lock: Option<Lock>,
+    /// How caches with `sharing=locked` are written.
+    pub(crate) locked_caches: Locked,
     /// How to talk to registries.
     pub(crate) registry: registry::Settings,
     /// When a registry is asked for a base image.
@@ -218,6 +221,7 @@ impl BuildSettings {
             quiet: args.quiet,
             progress: progress(args.progress, args.quiet, environment)?,
             lock,
+            locked_caches: Config::read(environment)?.locked_caches(),
             registry: super::registry(environment)?,
             pull: if args.pull { registry::Policy::Always } else { registry::Policy::Missing },
             push,

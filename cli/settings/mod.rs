@@ -1,6 +1,7 @@
 //! What is meant: arguments and environment put together, checked, with all defaults filled in.
 
 mod build;
+mod config;
 mod environment;
 mod output;
 mod pairs;
@@ -10,6 +11,7 @@ mod run;
 pub(crate) use build::{
     BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret, is_remote,
 };
+pub(crate) use config::Config;
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
 pub(crate) use registry::{PullSettings, PushSettings, credential_files, registry};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rbuild_parser::plan::{Copy, Mount, MountKind, Root, Run};
 use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 
+use super::caches::{self, Caches};
 use super::{Making, StepFailure, copy, materialize};
-use crate::cache_mount::{self, CacheIdentity, CacheMount};
 use crate::explain::Selected;
 use crate::key::{MountKey, MountKeyKind};
 use crate::session::Session;
@@ -21,7 +21,7 @@ pub(crate) struct Attached {
     /// Variables: secrets with `env=`, the agent's socket.
     pub(crate) env: Vec<(String, String)>,
     /// Caches in use: others wait for these, or go elsewhere, until the step has ended.
-    pub(crate) caches: Vec<CacheMount>,
+    pub(crate) caches: Caches,
 }
 
 /// The state whose files a mount shows, if it shows any.
@@ -67,23 +67,27 @@ fn key(session: &Session<'_>, mount: &Mount, sets: &mut Vec<Selected>) -> Result
 }
 
 /// What a bind mount shows is what a `COPY --link` of its source would copy.
-fn files(from: &Root, source: &str) -> Copy {
+pub(super) fn files(from: &Root, source: &str) -> Copy {
     copy::linked(from.clone(), source, BOUND)
 }
 
-/// Puts everything in place for the container. In a build without a cache, caches start empty too (as recorded of
-/// BuildKit), but only once: the steps of one build share them.
+/// Puts everything in place for the container.
 pub(crate) fn attach(
     session: &Session<'_>,
     run: &Run,
     making: &Making<'_>,
     without_cache: bool,
 ) -> Result<Attached, StepFailure> {
-    let mut attached = Attached::default();
+    let caches = caches::take(session, run, without_cache)?;
+    let mut attached = Attached { caches, ..Attached::default() };
     for (number, mount) in run.mounts.iter().enumerate() {
         match &mount.kind {
             MountKind::Bind { .. } => bind(session, mount, making, number, &mut attached)?,
-            MountKind::Cache { .. } => cache(session, mount, without_cache, &mut attached)?,
+            MountKind::Cache { readonly, .. } => {
+                if let Some(source) = attached.caches.source(session, mount)? {
+                    attached.push(mount, source, *readonly);
+                }
+            }
             MountKind::Tmpfs { size } => {
                 attached.push(mount, MountSource::Tmpfs { size: *size, mode: 0o755 }, false);
             }
@@ -126,49 +130,6 @@ fn bind(
 /// The files of a bind mount inside of their layer.
 fn below(fs: &std::path::Path) -> PathBuf {
     fs.join(BOUND.trim_start_matches('/'))
-}
-
-fn cache(
-    session: &Session<'_>,
-    mount: &Mount,
-    without_cache: bool,
-    attached: &mut Attached,
-) -> Result<(), StepFailure> {
-    let MountKind::Cache { id, sharing, source, readonly, owner, from } = &mount.kind else { return Ok(()) };
-    let start = from.as_ref().map(|(from, source)| files(from, source));
-    let content = start.as_ref().map(|files| copy::content(session, files)).transpose()?;
-    let content = content.map(|selected| selected.content);
-    let identity = CacheIdentity { id, owner: *owner, content: content.as_deref() };
-    let failed = |cause: std::io::Error| StepFailure::io(&format!("open the cache {id:?}"), &cause);
-    let folder = session.cache_mounts();
-    let taken = if without_cache && session.first_use(&identity) {
-        cache_mount::take_empty(&folder, &identity)
-    } else {
-        cache_mount::take(&folder, &identity, *sharing)
-    };
-    let taken = taken.map_err(failed)?;
-    if let Some(files) = start
-        && taken.fresh
-    {
-        copy::fill(session, &files, &taken.path)?;
-    }
-    let path = confined(&taken.path, source).map_err(failed)?;
-    attached.push(mount, MountSource::Bind(path), *readonly);
-    attached.caches.push(taken);
-    Ok(())
-}
-
-/// A folder inside of a cache: links may not lead out of it.
-fn confined(cache: &std::path::Path, source: &str) -> std::io::Result<PathBuf> {
-    let inner = source.trim_matches('/');
-    if inner.is_empty() {
-        return Ok(cache.to_owned());
-    }
-    let path = std::fs::canonicalize(cache.join(inner))?;
-    if path.starts_with(std::fs::canonicalize(cache)?) {
-        return Ok(path);
-    }
-    Err(std::io::Error::other(format!("{source} leads out of the cache")))
 }
 
 fn secret(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {

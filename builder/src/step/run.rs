@@ -9,6 +9,7 @@ use rbuild_runtime::sandbox::{
     self, Exit, Init, Io, Mount, MountSource, Network, Privilege, Rootfs, Spec, Stdio,
 };
 
+use super::caches::Caches;
 use super::log::StepLog;
 use super::{Making, StepFailure, find_or_make, hosts, key, mounts, pump};
 use crate::chain::Chain;
@@ -34,8 +35,9 @@ pub(crate) fn perform(
     find_or_make(session, step, parent, key, |making, log| {
         session.keep_inputs(digest, &files)?;
         let started = Timestamp::now_of_files();
-        make(session, run, making, log, !session.may_use_cache(step))?;
+        let caches = make(session, run, making, log, !session.may_use_cache(step))?;
         making.normalize(session)?;
+        caches.commit()?;
         Ok(OwnTimes::IgnoreSince(started))
     })
 }
@@ -71,19 +73,19 @@ fn check_entitlements(session: &Session<'_>, run: &Run) -> Result<(), StepFailur
     Ok(())
 }
 
-/// Runs the process. Its changes are in the layer that is being made.
+/// Runs the process. Its changes are in the layer that is being made, and in the caches that are returned.
 fn make(
     session: &Session<'_>,
     run: &Run,
     making: &Making<'_>,
     log: &mut StepLog<'_>,
     without_cache: bool,
-) -> Result<(), StepFailure> {
+) -> Result<Caches, StepFailure> {
     let attached = mounts::attach(session, run, making, without_cache)?;
     let spec = spec(session, run, making, attached.mounts, attached.env)?;
     let exit = run_to_end(session, &spec, log).map_err(|failure| describe(failure, run))?;
     if exit.success() {
-        return Ok(());
+        return Ok(attached.caches);
     }
     Err(StepFailure::new(format!(
         "process {} did not complete successfully: exit code: {}",

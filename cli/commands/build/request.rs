@@ -44,6 +44,7 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         ssh: BTreeMap::new(),
         hosts: settings.hosts.clone(),
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
+        locked_caches: settings.locked_caches,
         proxies: settings.registry.proxies.clone(),
         outputs: settings.outputs.iter().filter_map(output).collect(),
         registry: Registry::new(settings.registry.clone()),

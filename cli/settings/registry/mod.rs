@@ -1,14 +1,12 @@
 //! How to talk to registries: what the environment, docker's files and rbuild's own say.
 
-mod file;
 mod transfer;
 
 use std::path::PathBuf;
 
 use rbuild_image::registry::{DockerConfig, Proxies, Settings};
 
-use self::file::ConfigFile;
-use super::Environment;
+use super::{Config, Environment};
 use crate::exit::Failure;
 
 pub(super) use transfer::compression;
@@ -25,11 +23,7 @@ pub(crate) fn registry(environment: &Environment) -> Result<Settings, Failure> {
         proxies: proxies(environment),
         ..Settings::default()
     };
-    for path in config_files(environment) {
-        if let Some(config) = ConfigFile::read(&path)? {
-            config.apply(&path, &mut settings)?;
-        }
-    }
+    Config::read(environment)?.apply(&mut settings)?;
     Ok(settings)
 }
 
@@ -50,12 +44,6 @@ pub(crate) fn credential_files(environment: &Environment) -> Vec<PathBuf> {
 fn certificate_folders(environment: &Environment) -> Vec<PathBuf> {
     let own = environment.config_home().map(|config| config.join("docker/certs.d"));
     own.into_iter().chain(["/etc/docker/certs.d".into(), "/etc/containers/certs.d".into()]).collect()
-}
-
-/// The machine's, then the user's, which adds to it.
-fn config_files(environment: &Environment) -> Vec<PathBuf> {
-    let own = environment.config_home().map(|config| config.join("rbuild/config.json"));
-    std::iter::once("/etc/rbuild/config.json".into()).chain(own).collect()
 }
 
 /// Upper case counts first, as in Go's programs; `ALL_PROXY` is for what has no proxy of its own.

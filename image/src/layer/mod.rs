@@ -10,6 +10,7 @@
 //! - `unpack`: a tar from outside into overlay form, confined. [`TarReader`] reads any tar, [`decoder`] inflates it.
 //! - [`View`]: the merged tree of a chain of layers, without mounting it.
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
+//! - `merge`: one becomes part of the directory below it, which is no layer.
 //!
 //! Invariants: the tar of a directory depends on its entries only, never on inode numbers, directory order or who
 //! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer
@@ -22,6 +23,7 @@ mod error;
 mod flavour;
 mod fs;
 mod identity;
+mod merge;
 mod normalize;
 mod remove;
 mod seal;
@@ -39,6 +41,7 @@ pub use error::LayerError;
 pub use flavour::Flavour;
 pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;
+pub use merge::{copy_attributes, merge_upper};
 pub use normalize::normalize;
 pub(crate) use remove::remove_tree;
 pub use seal::{Identified, Sealed, TarSummary, diff_id, identify, identity, seal, write_tar};

@@ -111,6 +111,14 @@ impl Store {
         Ok(layers)
     }
 
+    /// What a part of the store takes of the disk, in bytes. `path` is relative to [`Store::path`].
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn disk_usage(&self, path: &str) -> Result<u64, StoreError> {
+        self.measure(&mut Meter::default(), path)
+    }
+
     fn measure_each(&self, meter: &mut Meter, folder: &str) -> Result<BTreeMap<String, u64>, StoreError> {
         let names = self.names_in(folder)?.into_iter();
         names.map(|name| Ok((name.clone(), self.measure(meter, &format!("{folder}/{name}"))?))).collect()

@@ -81,6 +81,18 @@ pub enum MountSource {
         /// Empty folder on the same file system for upper and work.
         scratch: PathBuf,
     },
+    /// A folder of the host seen through an overlay that keeps the changes apart. Mounts with the same `upper` show
+    /// one overlay.
+    Overlay {
+        /// Layers from the uppermost to the lowest.
+        lowers: Vec<PathBuf>,
+        /// Path inside of the overlay that is mounted.
+        source: String,
+        /// Takes the changes.
+        upper: PathBuf,
+        /// Overlayfs's work directory, empty, on the same file system as `upper`.
+        work: PathBuf,
+    },
     /// An empty file system in memory.
     Tmpfs {
         /// Bytes; None for the kernel's default.

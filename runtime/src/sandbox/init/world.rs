@@ -44,6 +44,7 @@ pub(super) fn build(order: &ReceivedOrder) -> Result<World, Failure> {
         root: root(&order.spec.rootfs, order.in_user_namespace)?,
         files: None,
         files_made: 0,
+        overlays: BTreeMap::new(),
         stubs: Vec::new(),
     };
     for (target, entry) in entries(&order.spec.mounts)? {
@@ -124,6 +125,8 @@ struct Builder<'a> {
     /// The tmpfs in which files live that were given as bytes.
     files: Option<OwnedFd>,
     files_made: usize,
+    /// Those that were asked for, by their upper folders.
+    overlays: BTreeMap<PathBuf, OwnedFd>,
     stubs: Vec<String>,
 }
 
@@ -223,6 +226,9 @@ impl Builder<'_> {
                 self.file(data, *mode, *uid, *gid).map_err(mount::mounting(target))
             }
             MountSource::Discard { lowers, source, scratch } => self.discard(target, lowers, source, scratch),
+            MountSource::Overlay { lowers, source, upper, work } => {
+                self.overlay(target, lowers, source, upper, work)
+            }
         }
     }
 
@@ -254,7 +260,7 @@ impl Builder<'_> {
     }
 
     fn discard(
-        &self,
+        &mut self,
         target: &str,
         lowers: &[PathBuf],
         source: &str,
@@ -267,10 +273,24 @@ impl Builder<'_> {
                 Err(error) => return Err(Failure::setup("create", folder.display().to_string(), error)),
             }
         }
-        let user_xattrs = self.order.in_user_namespace;
-        let overlay = Overlay { lowers, upper: &upper, work: &work, user_xattrs }.mount()?;
+        self.overlay(target, lowers, source, &upper, &work)
+    }
+
+    fn overlay(
+        &mut self,
+        target: &str,
+        lowers: &[PathBuf],
+        source: &str,
+        upper: &Path,
+        work: &Path,
+    ) -> Result<OwnedFd, Failure> {
+        if !self.overlays.contains_key(upper) {
+            let user_xattrs = self.order.in_user_namespace;
+            let overlay = Overlay { lowers, upper, work, user_xattrs }.mount()?;
+            self.overlays.insert(upper.to_owned(), overlay);
+        }
         let fail = |error| Failure::setup("mount", format!("{source} at {target}"), error);
-        let inside = place::open(&overlay, source, OFlags::PATH).map_err(fail)?;
+        let inside = place::open(&self.overlays[upper], source, OFlags::PATH).map_err(fail)?;
         mount::copy_of(inside.as_fd()).map_err(fail)
     }
 

@@ -1,4 +1,4 @@
-//! `config.json` of rbuild: which registries have mirrors, and which may be insecure.
+//! `config.json` of rbuild: the machine's in `/etc/rbuild`, and the user's, which adds to it.
 //!
 //! ```json
 //! {
@@ -6,29 +6,47 @@
 //!     "docker.io": { "mirrors": ["https://mirror.example"] },
 //!     "registry.example:5000": { "insecure": true }
 //!   },
-//!   "parallel-transfers": 6
+//!   "parallel-transfers": 6,
+//!   "cache-mounts": { "transactions": true }
 //! }
 //! ```
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rbuild_builder::cache_mount::Locked;
 use rbuild_image::registry::Settings;
 use serde::Deserialize;
 
+use super::Environment;
 use crate::exit::Failure;
 
 /// More would only keep a registry from answering anybody else.
 const MOST_TRANSFERS: usize = 64;
 
-/// The file.
+/// What all files say; for what only one of them can say, the last one counts.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    files: Vec<(PathBuf, ConfigFile)>,
+}
+
+/// One file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct ConfigFile {
+struct ConfigFile {
     #[serde(default)]
     registries: BTreeMap<String, Entry>,
     parallel_transfers: Option<usize>,
+    #[serde(default)]
+    cache_mounts: CacheMounts,
+}
+
+/// What it says about `RUN --mount=type=cache`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheMounts {
+    transactions: Option<bool>,
 }
 
 /// What it says about one registry (`host[:port]`).
@@ -41,9 +59,43 @@ struct Entry {
     insecure: bool,
 }
 
+impl Config {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One that is there cannot be read, or does not say what it could.
+    pub(crate) fn read(environment: &Environment) -> Result<Self, Failure> {
+        let own = environment.config_home().map(|config| config.join("rbuild/config.json"));
+        let mut files = Vec::new();
+        for path in std::iter::once("/etc/rbuild/config.json".into()).chain(own) {
+            if let Some(file) = ConfigFile::read(&path)? {
+                files.push((path, file));
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// Puts what is said about registries into the settings.
+    pub(super) fn apply(self, settings: &mut Settings) -> Result<(), Failure> {
+        self.files.into_iter().try_for_each(|(path, file)| file.apply(&path, settings))
+    }
+
+    /// How caches with `sharing=locked` are written.
+    pub(crate) fn locked_caches(&self) -> Locked {
+        match self.last(|file| file.cache_mounts.transactions) {
+            Some(false) => Locked::InPlace,
+            Some(true) | None => Locked::Transaction,
+        }
+    }
+
+    fn last<T>(&self, said: impl Fn(&ConfigFile) -> Option<T>) -> Option<T> {
+        self.files.iter().rev().find_map(|(_, file)| said(file))
+    }
+}
+
 impl ConfigFile {
     /// The file at `path`; None if there is none.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, Failure> {
+    fn read(path: &Path) -> Result<Option<Self>, Failure> {
         let wrong = |cause: &dyn std::fmt::Display| Failure::new(format!("{}: {cause}", path.display()));
         match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| wrong(&error)),
@@ -53,7 +105,7 @@ impl ConfigFile {
     }
 
     /// Puts what it says into the settings; `path` is for complaints.
-    pub(super) fn apply(self, path: &Path, settings: &mut Settings) -> Result<(), Failure> {
+    fn apply(self, path: &Path, settings: &mut Settings) -> Result<(), Failure> {
         let wrong = |what: String| Failure::new(format!("{}: {what}", path.display()));
         for (domain, entry) in self.registries {
             if domain.is_empty() || domain.contains('/') {
@@ -96,10 +148,11 @@ mod tests {
 
     fn settings(text: &str) -> Result<Settings, Failure> {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.json");
-        std::fs::write(&path, text).expect("a file");
+        std::fs::create_dir(folder.path().join("rbuild")).expect("a folder");
+        std::fs::write(folder.path().join("rbuild/config.json"), text).expect("a file");
+        let home = folder.path().to_str().expect("text");
         let mut settings = Settings::default();
-        ConfigFile::read(&path)?.expect("it is there").apply(&path, &mut settings)?;
+        Config::read(&Environment::of(&[("XDG_CONFIG_HOME", home)]))?.apply(&mut settings)?;
         Ok(settings)
     }
 

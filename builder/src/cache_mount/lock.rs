@@ -1,0 +1,100 @@
+//! Who uses a cache.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::CacheError;
+
+/// How often a build looks whether a cache is free. The kernel's own waiting could not be ended by Ctrl-C.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How a cache is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Others may hold it like this, too.
+    Shared,
+    /// Nobody else has it.
+    Exclusive,
+}
+
+/// A lock on a cache, given back when dropped or when the process ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// None when somebody else has it.
+    pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Self>, CacheError> {
+        loop {
+            let file = open(path).map_err(CacheError::io("open", path))?;
+            let taken = match hold {
+                Hold::Shared => file.try_lock_shared(),
+                Hold::Exclusive => file.try_lock(),
+            };
+            match taken {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(cause)) => return Err(CacheError::io("lock", path)(cause)),
+            }
+            // Whoever removed the cache has removed the file, too: what we hold then is no lock on anything.
+            let ours = file.metadata().map_err(CacheError::io("stat", path))?.ino();
+            if std::fs::symlink_metadata(path).is_ok_and(|there| there.ino() == ours) {
+                return Ok(Some(Self { file, path: path.to_owned() }));
+            }
+        }
+    }
+
+    /// Waits for it, as long as `go_on` says.
+    pub(super) fn take(path: &Path, hold: Hold, go_on: &dyn Fn() -> bool) -> Result<Self, CacheError> {
+        while go_on() {
+            if let Some(lock) = Self::try_take(path, hold)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Err(CacheError::Interrupted)
+    }
+
+    /// Lets others in who want to share. Not in one step: they may have come in between.
+    pub(super) fn share(&self) -> Result<(), CacheError> {
+        self.file.lock_shared().map_err(CacheError::io("lock", &self.path))
+    }
+
+    /// Remembers that the cache was used now.
+    pub(super) fn touch(&self) {
+        // Only the order of pruning depends on it.
+        let _ = self.file.set_modified(SystemTime::now());
+    }
+
+    /// The cache is gone, and so is its lock.
+    pub(super) fn remove(self) -> Result<(), CacheError> {
+        std::fs::remove_file(&self.path).map_err(CacheError::io("remove", &self.path))
+    }
+}
+
+/// The processes that hold the lock, as far as `/proc/locks` shows them.
+pub(super) fn holders(path: &Path) -> Vec<u32> {
+    let Ok(stat) = std::fs::metadata(path) else { return Vec::new() };
+    let inode = format!(":{}", stat.ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; who waits has an arrow after the number.
+    let mut found: Vec<u32> = locks
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.get(1) == Some(&"FLOCK") && words.get(5).is_some_and(|at| at.ends_with(&inode)))
+        .filter_map(|words| words[4].parse().ok())
+        .filter(|pid| *pid != 0)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+}

@@ -1,0 +1,88 @@
+//! `rbuild cache`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `rbuild cache COMMAND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Manage the folders of RUN --mount=type=cache
+    #[command(subcommand)]
+    Mount(CacheMountCommand),
+}
+
+/// `rbuild cache mount COMMAND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheMountCommand {
+    /// List cache mounts
+    #[command(visible_alias = "list")]
+    Ls(CacheMountLsArgs),
+    /// Display detailed information on one or more cache mounts
+    Inspect(CacheMountInspectArgs),
+    /// Write a cache mount to a tar archive (standard output by default)
+    Export(CacheMountExportArgs),
+    /// Make a cache mount of a tar archive, in place of what it held
+    Import(CacheMountImportArgs),
+    /// Remove one or more cache mounts
+    #[command(visible_alias = "remove")]
+    Rm(CacheMountRmArgs),
+}
+
+/// Arguments of `cache mount ls`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheMountLsArgs {
+    /// Format output using a template: 'table', 'table TEMPLATE', 'json' or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Do not truncate output
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only show the names of the folders
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `cache mount inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheMountInspectArgs {
+    /// Format output using a template: 'json' or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Ids as in the Dockerfile, or beginnings of the names of folders
+    #[arg(value_name = "CACHE", required = true)]
+    pub(crate) caches: Vec<String>,
+}
+
+/// Arguments of `cache mount export`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheMountExportArgs {
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Its id as in the Dockerfile, or the beginning of the name of its folder
+    #[arg(value_name = "CACHE")]
+    pub(crate) cache: String,
+}
+
+/// Arguments of `cache mount import`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheMountImportArgs {
+    /// Read from a tar archive, plain or compressed, instead of standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Id of the cache mount; needed where the archive was not written by export
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+/// Arguments of `cache mount rm`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheMountRmArgs {
+    /// Remove all of them
+    #[arg(short, long, conflicts_with = "caches")]
+    pub(crate) all: bool,
+    /// Ids as in the Dockerfile, or beginnings of the names of folders
+    #[arg(value_name = "CACHE", required_unless_present = "all")]
+    pub(crate) caches: Vec<String>,
+}
