@@ -92,3 +92,44 @@ fn outputs() {
     }
     assert_eq!(names.iter().filter(|n| n.ends_with("dir/file")).count(), 1, "{names:?}");
 }
+
+#[test]
+fn files_go_into_a_folder_that_has_some() {
+    let sandbox = Sandbox::new();
+    for name in ["dir/file", "dir/sub/inner", "was-folder", "link-target"] {
+        sandbox.write(&format!("new/{name}"), "new");
+    }
+    sandbox.write("new/was-file/inside", "new");
+    std::os::unix::fs::symlink("link-target", sandbox.path("new/link")).expect("a link");
+    let args = ["-o", "out"];
+    for name in ["dir/file", "dir/old", "was-folder/deep/file", "was-file", "elsewhere/inner"] {
+        sandbox.write(&format!("out/{name}"), "old");
+    }
+    std::fs::create_dir(sandbox.path("out/dir/link")).expect("a folder");
+    std::os::unix::fs::symlink("../elsewhere", sandbox.path("out/dir/sub")).expect("a link");
+    for _ in 0..2 {
+        sandbox.build("FROM scratch\nCOPY new /\n", &args).succeeded();
+        let text = |name: &str| std::fs::read_to_string(sandbox.path(&format!("out/{name}"))).expect(name);
+        for name in ["dir/file", "dir/sub/inner", "was-folder", "was-file/inside", "link"] {
+            assert_eq!(text(name), "new", "{name}");
+        }
+        assert_eq!((text("dir/old"), text("elsewhere/inner")), ("old".to_owned(), "old".to_owned()));
+    }
+    let names = std::fs::read_dir(sandbox.path("out")).expect("it is there").flatten();
+    let hidden = names.filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0, "nothing of the way is left");
+}
+
+#[test]
+fn the_host_name_and_the_space_of_caches() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let dockerfile = "FROM busybox\nRUN --mount=type=cache,target=/c hostname; ls /c; touch /c/mark\n";
+    let build = |args: &[&str]| {
+        let outcome = sandbox.build(dockerfile, &[&["--progress=plain"], args].concat()).succeeded();
+        let shows = |text: &str| outcome.stderr.lines().any(|line| line.ends_with(text));
+        (shows(" buildkitsandbox"), shows(" box"), shows(" mark"))
+    };
+    assert_eq!(build(&[]), (true, false, false));
+    assert_eq!(build(&["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box"]), (false, true, true));
+    assert_eq!(build(&["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=mine"]), (true, false, false));
+}

@@ -46,7 +46,7 @@ fn a_locked_build_is_the_same_build_and_needs_no_network() {
     let base = format!("{}/base:1", registry.address);
     publish(&team, &base, "old");
     team.write("web/data", "old");
-    let server = FileServer::start(team.work().join("web"), Value::Null).expect("a server");
+    let server = FileServer::start(team.work().join("web"), Value::Null);
     let dockerfile = format!("FROM {base}\nADD {}/data /data\n", server.url());
 
     let here = Sandbox::new();

@@ -54,3 +54,68 @@ fn standard_input_is_handed_on_when_asked() {
         .printing("line\n");
     sandbox.rbuild_with_input(&["run", "--rm", "busybox", "cat"], b"line\n").succeeded().printing("");
 }
+
+/// A terminal, of which rbuild has the other end.
+struct Terminal {
+    master: std::fs::File,
+    child: std::process::Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(sandbox: &Sandbox, script: &str) -> Self {
+        let pty = nix::pty::openpty(Some(&size(33, 99)), None).expect("a pty");
+        let stream = || std::process::Stdio::from(pty.slave.try_clone().expect("a descriptor"));
+        let mut command = sandbox.command(&["run", "--rm", "-it", "busybox", "sh", "-c", script]);
+        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("rbuild starts");
+        Self { master: pty.master.into(), child, seen: String::new() }
+    }
+
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        let mut buffer = [0; 256];
+        while !self.seen.contains(text) {
+            let count = std::io::Read::read(&mut self.master, &mut buffer).unwrap_or(0);
+            assert!(count > 0, "{text:?} does not come: {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        std::io::Write::write_all(&mut self.master, text.as_bytes()).expect("the terminal takes it");
+    }
+}
+
+fn size(rows: u16, columns: u16) -> nix::pty::Winsize {
+    nix::pty::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+#[test]
+fn a_terminal_with_its_size_and_its_keys() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let script = "stty size; trap 'stty size' WINCH; trap 'echo interrupted' INT; echo ready; \
+         while :; do read line && echo got $line && [ $line = bye ] && exit 3; done";
+    let mut terminal = Terminal::start(&sandbox, script);
+    terminal.wait_for("33 99");
+    terminal.wait_for("ready");
+    // Ctrl-C is for the program in the container; rbuild does not end.
+    terminal.write("\x03");
+    terminal.wait_for("interrupted");
+    let set = std::process::Command::new("stty")
+        .args(["rows", "40", "cols", "120"])
+        .stdin(terminal.master.try_clone().expect("a descriptor"))
+        .status();
+    assert!(set.expect("stty starts").success());
+    let resized =
+        std::process::Command::new("kill").args(["-WINCH", &terminal.child.id().to_string()]).status();
+    assert!(resized.expect("kill starts").success());
+    terminal.write("one\r");
+    terminal.wait_for("40 120");
+    terminal.write("bye\r");
+    terminal.wait_for("got bye");
+    assert_eq!(terminal.child.wait().expect("it ends").code(), Some(3), "{}", terminal.seen);
+    sandbox
+        .rbuild(&["run", "--rm", "-it", "busybox", "true"])
+        .ended_with(1)
+        .saying("the input device is not a TTY");
+}

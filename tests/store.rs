@@ -139,3 +139,19 @@ fn an_imported_tree_is_an_image() {
     assert_eq!(image.config["config"]["Env"], serde_json::json!(["A=b"]));
     assert_eq!(image.config["history"][0]["comment"], "by hand");
 }
+
+#[test]
+fn an_image_that_a_container_uses_stays() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.rbuild(&["run", "--name", "user", "busybox", "true"]).succeeded();
+    sandbox.rbuild(&["tag", "busybox", "other"]).succeeded();
+    sandbox.rbuild(&["rmi", "other"]).succeeded().printing("Untagged: other:latest\n");
+    let refused = sandbox.rbuild(&["rmi", "busybox"]).ended_with(1);
+    refused.saying(
+        "conflict: unable to remove repository reference \"busybox:latest\" (must force) - container ",
+    );
+    let id = sandbox.rbuild(&["inspect", "-f", "{{.Id}}", "busybox"]).succeeded().stdout;
+    sandbox.rbuild(&["rmi", id.trim()]).ended_with(1).saying("is being used by stopped container");
+    sandbox.rbuild(&["rmi", "--force", "busybox"]).succeeded();
+    sandbox.rbuild(&["inspect", "busybox"]).ended_with(1);
+}

@@ -48,7 +48,8 @@ pub fn build(
     let inputs = Inputs::open(store, request, &fetch, cancel)?;
     let source = Source { registry: &request.registry, policy: request.pull, pins: &pins, observer };
     let mut bases = StoreBases::pulling(store, source);
-    let plan = crate::planning::plan(&inputs, request, &mut bases, observer)?;
+    let plan = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
+    crate::entitlements::check(&plan, request.allow, &inputs.file)?;
     let bases = bases.into_images();
     let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();
     observer.on(Event::Planned(&steps));
@@ -125,7 +126,7 @@ fn locate(
     info: &StepInfo,
 ) -> BuildError {
     let StepFailure { message, help, log_tail, located, .. } = failure;
-    let problem = Problem { message, lines: located.then_some(lines), span: None, help };
+    let problem = Problem { lines: located.then_some(lines), help, ..Problem::new(message) };
     let step = FailedStep { info: info.clone(), log_tail };
     BuildError::Dockerfile(Box::new(Located {
         file: Arc::clone(file),
@@ -183,7 +184,7 @@ fn finish(session: &Session<'_>, file: &Arc<SourceFile>) -> Result<Built, BuildE
 }
 
 fn unlocated(failure: StepFailure, file: &Arc<SourceFile>) -> BuildError {
-    let problem = Problem { message: failure.message, lines: None, span: None, help: failure.help };
+    let problem = Problem { help: failure.help, ..Problem::new(failure.message) };
     BuildError::Dockerfile(Box::new(Located { file: Arc::clone(file), problems: vec![problem], step: None }))
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rbuild_parser::plan::PlanError;
 use rbuild_parser::source::{LineRange, Span};
 use thiserror::Error;
 
@@ -78,10 +79,28 @@ pub struct Problem {
     pub message: String,
     /// The lines that are to be shown, if there is a place.
     pub lines: Option<LineRange>,
+    /// Further lines that have a part in it, in file order.
+    pub also: Vec<LineRange>,
     /// The very text in question.
     pub span: Option<Span>,
     /// What to do about it.
     pub help: Option<String>,
+}
+
+impl Problem {
+    /// One without a place.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), lines: None, also: Vec::new(), span: None, help: None }
+    }
+}
+
+impl Problem {
+    /// Everything that is wrong by a plan's error, the error itself first.
+    pub(crate) fn of_plan(error: PlanError) -> Vec<Self> {
+        let PlanError { message, lines, also, others, .. } = error;
+        let first = Self { lines, also, ..Self::new(message) };
+        std::iter::once(first).chain(others.into_iter().flat_map(Self::of_plan)).collect()
+    }
 }
 
 /// A step that did not succeed.

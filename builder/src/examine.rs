@@ -49,7 +49,7 @@ impl Examined {
         let fetch = Remote::new(store, request.proxies.clone(), pins);
         let inputs = Inputs::open(store, request, &fetch, &crate::Cancel::new())?;
         let parsed = rbuild_parser::parse(&inputs.file.text);
-        let options = inputs.options(request);
+        let options = inputs.options(request, &parsed.dockerfile);
         Ok(Self { file: inputs.file, path: inputs.path, parsed, options })
     }
 
@@ -69,9 +69,10 @@ impl Examined {
             return Findings { warnings: plan::parse_warnings(file, &self.options), problems };
         }
         let checked = plan::check(file, &self.options, &mut AnyBase::new(store));
-        let problem =
-            checked.error.map(|e| Problem { message: e.message, lines: e.lines, span: None, help: None });
-        Findings { warnings: checked.warnings, problems: problem.into_iter().collect() }
+        Findings {
+            warnings: checked.warnings,
+            problems: checked.error.map_or_else(Vec::new, Problem::of_plan),
+        }
     }
 
     /// The plan, and the names of its base images by [`BaseId`].
@@ -86,10 +87,7 @@ impl Examined {
         let mut bases = AnyBase::new(store);
         match plan::plan(&self.parsed.dockerfile, &self.options, &mut bases) {
             Ok(planned) => Ok((planned.plan, bases.names)),
-            Err(error) => {
-                let problem = Problem { message: error.message, lines: error.lines, span: None, help: None };
-                Err(planning::problems(&self.file, vec![problem]))
-            }
+            Err(error) => Err(planning::problems(&self.file, Problem::of_plan(error))),
         }
     }
 }

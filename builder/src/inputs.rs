@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rbuild_image::store::{Store, TempDir};
+use rbuild_parser::Dockerfile;
 use rbuild_parser::pattern::IgnorePatterns;
-use rbuild_parser::plan::Options;
+use rbuild_parser::plan::{self, Epoch, Options};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cancel::Cancel;
@@ -18,6 +19,9 @@ use crate::error::{BuildError, SourceFile};
 use crate::fetch::Remote;
 use crate::remote::{Arrived, Remotes};
 use crate::request::{ContextArg, DockerfileArg, NamedSource, Request};
+
+/// The build argument that says when everything was made.
+pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// The inputs of one build.
 #[derive(Debug)]
@@ -94,12 +98,12 @@ impl Inputs {
 
     /// The request's options, completed by what the contexts say: the ignore file, and the time that
     /// `SOURCE_DATE_EPOCH` names by a context.
-    pub(crate) fn options(&self, request: &Request) -> Options {
+    pub(crate) fn options(&self, request: &Request, file: &Dockerfile) -> Options {
         let mut options = Options { ignore: self.ignore.clone(), ..request.options.clone() };
-        if let Some(value) = options.build_args.get_mut("SOURCE_DATE_EPOCH")
-            && let Some(epoch) = self.epochs.get(value)
-        {
-            *value = epoch.to_string();
+        // Whatever is wrong with it, the plan says so.
+        if let Ok(Epoch::Context(name)) = plan::epoch(file, &options) {
+            let time = self.epochs.get(&name).map(i64::to_string);
+            options.build_args.insert(EPOCH.to_owned(), time.unwrap_or_default());
         }
         options
     }

@@ -10,7 +10,7 @@
 //! - `inputs`, [`context`]: the context's files, the Dockerfile, the ignore file; content hashes remembered.
 //! - [`fetch`], `remote`: downloads and repositories, for ADD and as contexts.
 //! - [`lock`]: what names meant when somebody said so.
-//! - `planning`, `bases`, `layouts`: the parser's plan, with base images from the store, or from archives.
+//! - `planning`, `entitlements`, `bases`, `layouts`: the parser's plan, with base images from the store, or from archives.
 //! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
 //! - [`explain`]: what each build did, and why its steps ran or did not.
@@ -30,6 +30,7 @@ mod cancel;
 mod chain;
 pub mod context;
 pub mod copy;
+mod entitlements;
 pub mod error;
 pub mod event;
 pub mod examine;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rbuild_parser::Diagnostic;
-use rbuild_parser::plan::{self, Plan};
+use rbuild_parser::plan::{self, CopySource, Plan, RemoteAdd};
 
 use crate::bases::StoreBases;
+use crate::copy::{CopyError, Fetch};
 use crate::error::{BuildError, Located, Problem, SourceFile};
 use crate::event::{Event, Observer};
-use crate::inputs::Inputs;
+use crate::inputs::{EPOCH, Inputs};
 use crate::request::Request;
 
 /// Parses and plans.
@@ -16,13 +17,19 @@ pub(crate) fn plan(
     inputs: &Inputs,
     request: &Request,
     bases: &mut StoreBases<'_>,
+    fetch: &dyn Fetch,
     observer: &dyn Observer,
 ) -> Result<Plan, BuildError> {
     let parsed = rbuild_parser::parse(&inputs.file.text);
     if !parsed.errors.is_empty() {
         return Err(problems(&inputs.file, parsed.errors.iter().map(problem).collect()));
     }
-    let options = inputs.options(request);
+    let mut options = inputs.options(request, &parsed.dockerfile);
+    if let Ok(plan::Epoch::Added(add)) = plan::epoch(&parsed.dockerfile, &options) {
+        let time = time_of(&add, fetch)
+            .map_err(|cause| problems(&inputs.file, vec![Problem::new(cause.to_string())]))?;
+        options.build_args.insert(EPOCH.to_owned(), time.to_string());
+    }
     match plan::plan(&parsed.dockerfile, &options, bases) {
         Ok(planned) => {
             for warning in &planned.warnings {
@@ -34,9 +41,18 @@ pub(crate) fn plan(
             for warning in &error.warnings {
                 observer.on(Event::Warning(warning));
             }
-            let problem = Problem { message: error.message, lines: error.lines, span: None, help: None };
-            Err(problems(&inputs.file, vec![problem]))
+            Err(problems(&inputs.file, Problem::of_plan(error)))
         }
+    }
+}
+
+/// When what an ADD fetches was made: the commit, or `Last-Modified`.
+fn time_of(add: &RemoteAdd, fetch: &dyn Fetch) -> Result<i64, CopyError> {
+    let checksum = add.checksum.as_deref();
+    match &add.source {
+        CopySource::Git(address) => Ok(fetch.checkout(address, checksum, add.keep_git_dir)?.time),
+        CopySource::Http(address) => Ok(fetch.fetch(address, checksum)?.mtime.secs),
+        CopySource::Path(_) | CopySource::Inline(_) => unreachable!("the parser gives remote sources only"),
     }
 }
 
@@ -46,9 +62,9 @@ pub(crate) fn problems(file: &Arc<SourceFile>, problems: Vec<Problem>) -> BuildE
 
 pub(crate) fn problem(diagnostic: &Diagnostic) -> Problem {
     Problem {
-        message: diagnostic.message.clone(),
         lines: diagnostic.lines,
         span: diagnostic.span,
         help: diagnostic.help.clone(),
+        ..Problem::new(&diagnostic.message)
     }
 }

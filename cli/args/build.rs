@@ -1,6 +1,7 @@
 //! `rbuild build`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
@@ -11,6 +12,10 @@ pub(crate) struct BuildArgs {
     /// Add a custom host-to-IP mapping
     #[arg(long, value_name = "HOST:IP")]
     pub(crate) add_host: Vec<String>,
+
+    /// Allow what a Dockerfile may not do by itself: security.insecure, network.host
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
 
     /// Set build-time variables; the value is taken from the environment where only the name is given
     #[arg(long, value_name = "KEY=VALUE")]
@@ -24,8 +29,9 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// Look at the Dockerfile instead of building: check, outline (what the target takes) or targets
-    #[arg(long, value_enum, value_name = "METHOD", conflicts_with = "check")]
+    /// Look at the Dockerfile instead of building: check, outline (what the target takes) or targets;
+    /// with ,format=json for programs, and check,ignorestatus with exit code 0 whatever is found
+    #[arg(long, value_name = "METHOD[,format=text|json]", conflicts_with = "check")]
     pub(crate) call: Option<Call>,
 
     /// With --check: rewrite the Dockerfile where there is one way to write it
@@ -117,6 +123,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,
 
+    /// SSH agent for RUN --mount=type=ssh: default or an ID, then the agent's socket or files with private keys
+    #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY]]")]
+    pub(crate) ssh: Vec<String>,
+
     /// Name and optionally a tag of the image (several are possible)
     #[arg(short, long, value_name = "NAME[:TAG]")]
     pub(crate) tag: Vec<String>,
@@ -156,8 +166,19 @@ pub(crate) enum CheckFormat {
 }
 
 /// `--call`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// What is called.
+    pub(crate) method: Method,
+    /// `format=`.
+    pub(crate) format: Option<CheckFormat>,
+    /// `ignorestatus`.
+    pub(crate) ignore_status: bool,
+}
+
+/// What `--call` can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Call {
+pub(crate) enum Method {
     /// As without it
     Build,
     /// The same as --check
@@ -167,6 +188,31 @@ pub(crate) enum Call {
     Outline,
     /// The stages
     Targets,
+}
+
+impl FromStr for Call {
+    type Err = String;
+
+    /// `METHOD`, then members, as buildx has them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut members = text.split(',');
+        let method = members.next().unwrap_or_default();
+        let method = Method::from_str(method.strip_prefix("method=").unwrap_or(method), false)
+            .map_err(|_| format!("no such method {method:?}: build, check, outline or targets"))?;
+        let mut call = Self { method, format: None, ignore_status: false };
+        for member in members {
+            match member.split_once('=').unwrap_or((member, "true")) {
+                ("format", format) => {
+                    let format = CheckFormat::from_str(format, false);
+                    call.format = Some(format.map_err(|_| format!("{member}: text or json"))?);
+                }
+                ("ignorestatus", "true" | "1") => call.ignore_status = true,
+                ("ignorestatus", "false" | "0") => call.ignore_status = false,
+                _ => return Err(format!("unexpected member {member:?}: format= or ignorestatus")),
+            }
+        }
+        Ok(call)
+    }
 }
 
 /// `--print`.

@@ -12,7 +12,7 @@ mod run;
 mod store;
 mod top;
 
-pub(crate) use build::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
+pub(crate) use build::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
 pub(crate) use cache::{
     CacheCommand, CacheMountCommand, CacheMountExportArgs, CacheMountImportArgs, CacheMountInspectArgs,
     CacheMountLsArgs, CacheMountRmArgs,

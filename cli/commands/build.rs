@@ -1,5 +1,6 @@
 //! `rbuild build`.
 
+mod agents;
 mod check;
 mod failure;
 mod interrupt;
@@ -12,6 +13,7 @@ use rbuild_builder::request::Request;
 use rbuild_image::registry::PushOptions;
 use rbuild_image::store::Store;
 
+use self::agents::Agents;
 use self::interrupt::Interrupt;
 use super::{explain, push};
 use crate::exit::{Exit, FAILURE, Failure, Outcome};
@@ -20,7 +22,8 @@ use crate::ui::{self, Style};
 
 /// Builds an image.
 pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outcome {
-    let request = request::request(settings)?;
+    let agents = Agents::open(if settings.look.is_none() { &settings.agents } else { &[] })?;
+    let request = request::request(settings, &agents)?;
     if let Some(look) = settings.look {
         return look_at(look, &request, store, style);
     }
@@ -94,7 +97,10 @@ fn look_at(look: Look, request: &Request, store: &Store, style: Style) -> Outcom
         }
     };
     match look {
-        Look::Check { format, fix } => check::run(examined, store, format, fix, style),
+        Look::Check { format, fix, ignore_status } => {
+            let exit = check::run(examined, store, format, fix, style)?;
+            Ok(if ignore_status { Exit::OK } else { exit })
+        }
         Look::Outline(format) => show::outline(&examined, store, format, style),
         Look::Targets(format) => show::targets(&examined, store, format, style),
         Look::Print(form) => show::print(&examined, store, form, style),

@@ -2,6 +2,7 @@
 
 use rbuild_image::reference::Reference;
 use rbuild_image::store::{Image, ResolveError, Store};
+use rbuild_runtime::container::{self, State};
 
 use super::find;
 use crate::args::RmiArgs;
@@ -35,7 +36,10 @@ fn remove(text: &str, force: bool, store: &Store) -> Result<String, Failure> {
     let names = find::names_by_image(store)?.remove(&image.id).unwrap_or_default();
     match named(text, &names) {
         Some(name) if names.len() > 1 => untag(name, store),
-        Some(name) => Ok(untag(name, store)? + &delete(&image, store)?),
+        Some(name) => {
+            refuse_if_used(&image, Some(name), force, store)?;
+            Ok(untag(name, store)? + &delete(&image, store)?)
+        }
         None => {
             let mut repositories: Vec<_> = names.iter().map(Reference::familiar_repository).collect();
             repositories.dedup();
@@ -45,6 +49,7 @@ fn remove(text: &str, force: bool, store: &Store) -> Result<String, Failure> {
                     "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
                 )));
             }
+            refuse_if_used(&image, None, force, store)?;
             let mut done = String::new();
             for name in &names {
                 done += &untag(name, store)?;
@@ -68,4 +73,42 @@ fn untag(name: &Reference, store: &Store) -> Result<String, Failure> {
 fn delete(image: &Image, store: &Store) -> Result<String, Failure> {
     store.remove_image(image.id)?;
     Ok(format!("Deleted: {}\n", image.id))
+}
+
+/// Fails if a container stands on the image: by force only one that has ended loses it (docker).
+fn refuse_if_used(
+    image: &Image,
+    name: Option<&Reference>,
+    force: bool,
+    store: &Store,
+) -> Result<(), Failure> {
+    let containers = container::list(store).map_err(|error| Failure::new(error.to_string()))?;
+    let mut users = containers.iter().filter(|c| c.image == image.id && !(c.remove && has_ended(c)));
+    let running = |c: &&container::Listed| matches!(c.state, State::Running { .. });
+    let short = find::short_hex(image.id);
+    if let Some(user) = users.clone().find(running) {
+        return Err(Failure::new(format!(
+            "conflict: unable to delete {short} (cannot be forced) - image is being used by running container {}",
+            user.id.short()
+        )));
+    }
+    let Some(user) = users.next().filter(|_| !force) else { return Ok(()) };
+    let message = match name {
+        Some(name) => format!(
+            "conflict: unable to remove repository reference {:?} (must force) - container {} is using its referenced \
+             image {short}",
+            name.familiar(),
+            user.id.short()
+        ),
+        None => format!(
+            "conflict: unable to delete {short} (must be forced) - image is being used by stopped container {}",
+            user.id.short()
+        ),
+    };
+    Err(Failure::new(message)
+        .with_hint("rbuild system prune removes stopped containers; --force does not wait for it"))
+}
+
+fn has_ended(container: &container::Listed) -> bool {
+    !matches!(container.state, State::Running { .. })
 }

@@ -1,5 +1,7 @@
 //! `rbuild build`.
 
+mod rights;
+
 use std::path::PathBuf;
 
 use rbuild_builder::cache_mount::Locked;
@@ -7,8 +9,9 @@ use rbuild_builder::fetch::git::is_git_url;
 use rbuild_builder::lock::{Lock, Mode};
 use rbuild_image::registry;
 
+pub(crate) use self::rights::{Entitlements, Network, SshAgent};
 use super::{Config, Environment, OutputSettings, OutputTarget, pairs};
-use crate::args::{BuildArgs, Call, CheckFormat, PrintForm, Progress};
+use crate::args::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
 use crate::exit::Failure;
 
 /// What a build is to do.
@@ -36,12 +39,16 @@ pub(crate) struct BuildSettings {
     pub(crate) replay_logs: bool,
     /// Say at the end why steps ran.
     pub(crate) explain: bool,
-    /// RUN steps have loopback only.
-    pub(crate) network_none: bool,
+    /// What RUN steps without a network mode of their own get.
+    pub(crate) network: Network,
+    /// What the Dockerfile may ask for beyond that.
+    pub(crate) allow: Entitlements,
     /// Further sources of files by name.
     pub(crate) contexts: Vec<(String, String)>,
     /// What RUN --mount=type=secret can ask for.
     pub(crate) secrets: Vec<Secret>,
+    /// What RUN --mount=type=ssh can ask for.
+    pub(crate) agents: Vec<SshAgent>,
     /// Lines for /etc/hosts: name, address.
     pub(crate) hosts: Vec<(String, String)>,
     /// Results besides the image in the store.
@@ -75,6 +82,8 @@ pub(crate) enum Look {
         format: CheckFormat,
         /// Whether the file is rewritten first.
         fix: bool,
+        /// Warnings make no difference to the exit code.
+        ignore_status: bool,
     },
     /// `--call outline`.
     Outline(CheckFormat),
@@ -86,11 +95,13 @@ pub(crate) enum Look {
 
 impl Look {
     fn new(args: &BuildArgs) -> Option<Self> {
-        let format = args.format;
-        match (args.check, args.call, args.print) {
-            (true, ..) | (_, Some(Call::Check), _) => Some(Self::Check { format, fix: args.fix }),
-            (_, Some(Call::Outline), _) => Some(Self::Outline(format)),
-            (_, Some(Call::Targets), _) => Some(Self::Targets(format)),
+        let format = args.call.and_then(|call| call.format).unwrap_or(args.format);
+        let check = |ignore_status| Some(Self::Check { format, fix: args.fix, ignore_status });
+        match (args.check, args.call.map(|call| call.method), args.print) {
+            (true, ..) => check(false),
+            (_, Some(Method::Check), _) => check(args.call.is_some_and(|call| call.ignore_status)),
+            (_, Some(Method::Outline), _) => Some(Self::Outline(format)),
+            (_, Some(Method::Targets), _) => Some(Self::Targets(format)),
             (.., Some(form)) => Some(Self::Print(form)),
             _ => None,
         }
@@ -212,9 +223,11 @@ impl BuildSettings {
             no_cache_stages: args.no_cache_filter,
             replay_logs: args.replay_logs,
             explain: args.explain,
-            network_none: network(&args.network)?,
+            network: Network::parse(&args.network)?,
+            allow: Entitlements::parse(&args.allow)?,
             contexts: contexts(&args.build_context)?,
             secrets,
+            agents: args.ssh.iter().map(|s| SshAgent::parse(s, environment)).collect::<Result<_, _>>()?,
             hosts: args.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
             outputs,
             iidfile: args.iidfile,
@@ -296,15 +309,6 @@ fn labels(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
         Ok((key.to_owned(), value.unwrap_or_default().to_owned()))
     };
     texts.iter().map(split).collect()
-}
-
-/// True for `none`.
-fn network(mode: &str) -> Result<bool, Failure> {
-    match mode {
-        "" | "default" | "host" => Ok(false),
-        "none" => Ok(true),
-        _ => Err(Failure::usage(format!("network mode {mode:?} is not supported: default, host or none"))),
-    }
 }
 
 fn contexts(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {

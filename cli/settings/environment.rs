@@ -15,6 +15,7 @@ use crate::exit::Failure;
 /// | `NO_COLOR`, `CLICOLOR_FORCE` | colours never, colours even without a terminal |
 /// | `BUILDKIT_PROGRESS` | default of `build --progress` |
 /// | `DOCKER_DEFAULT_PLATFORM` | default of `--platform` |
+/// | `SSH_AUTH_SOCK` | the agent that `build --ssh` means |
 /// | `SOURCE_DATE_EPOCH` | build argument of that name, unless given |
 /// | `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`, `XDG_CONFIG_HOME` | where logins for registries are |
 /// | `XDG_CONFIG_HOME` | where `rbuild/config.json` and `docker/certs.d` are |

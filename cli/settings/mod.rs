@@ -9,7 +9,7 @@ mod registry;
 mod run;
 
 pub(crate) use build::{
-    BuildSettings, ContextSource, DockerfileSource, Look, ProgressMode, Secret, is_remote,
+    BuildSettings, ContextSource, DockerfileSource, Look, Network, ProgressMode, Secret, SshAgent, is_remote,
 };
 pub(crate) use config::Config;
 pub(crate) use environment::Environment;

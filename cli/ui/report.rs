@@ -50,6 +50,8 @@ pub(crate) struct Place {
     pub(crate) text: String,
     /// First and last line, from 1.
     pub(crate) lines: (u32, u32),
+    /// Further lines that are marked, in file order.
+    pub(crate) also: Vec<(u32, u32)>,
     /// The bytes of the text that are meant.
     pub(crate) span: Option<Range<usize>>,
 }
@@ -99,6 +101,10 @@ impl Problem {
             object["file"] = place.file.clone().into();
             object["line"] = place.lines.0.into();
             object["end_line"] = place.lines.1.into();
+            if !place.also.is_empty() {
+                let range = |(first, last): &(u32, u32)| json!({"line": first, "end_line": last});
+                object["also"] = place.also.iter().map(range).collect();
+            }
         }
         if let Some(help) = &self.help {
             object["help"] = help.clone().into();
@@ -111,7 +117,9 @@ impl Place {
     /// The lines, marked, with some context. Nothing if the file has no such lines.
     pub(crate) fn excerpt(&self, style: Style) -> String {
         let lines: Vec<&str> = self.text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l)).collect();
-        let (first, last) = (self.lines.0 as usize, (self.lines.1 as usize).min(lines.len()));
+        let ranges = || std::iter::once(&self.lines).chain(&self.also);
+        let end = ranges().map(|(_, last)| *last).max().unwrap_or_default();
+        let (first, last) = (self.lines.0 as usize, (end as usize).min(lines.len()));
         let mut out = String::new();
         if first == 0 || first > last {
             return out;
@@ -119,7 +127,7 @@ impl Place {
         let (from, to) = with_context(first, last, lines.len());
         let _ = writeln!(out, "{}:{first}\n--------------------", self.file);
         for number in from..=to {
-            let marked = (first..=last).contains(&number);
+            let marked = ranges().any(|(first, last)| (*first as usize..=*last as usize).contains(&number));
             let arrows = if marked { style.error(">>>") } else { "   ".to_owned() };
             let _ = writeln!(out, " {number:3} | {arrows} {}", lines[number - 1]);
             if marked && let Some(marks) = self.marks(number, &lines) {
@@ -173,7 +181,7 @@ mod tests {
     const TEXT: &str = "FROM scratch\n\nCOPY --frm=x a b\nRUN a \\\n  b\n";
 
     fn excerpt(lines: (u32, u32), span: Option<Range<usize>>) -> String {
-        let place = Place { file: "Dockerfile".into(), text: TEXT.into(), lines, span };
+        let place = Place { file: "Dockerfile".into(), text: TEXT.into(), lines, also: Vec::new(), span };
         place.excerpt(Style::new(false))
     }
 
@@ -194,6 +202,21 @@ mod tests {
             "Dockerfile:4\n--------------------\n   3 |     COPY --frm=x a b\n   4 | >>> RUN a \\\n   5 | >>>   b\n   6 \
              |     \n--------------------\n"
         );
+    }
+
+    #[test]
+    fn lines_with_others_between_them() {
+        let place = Place {
+            file: "Dockerfile".into(),
+            text: "FROM a AS b\nENV x=y\nCOPY --from=c / /\nFROM b AS c\n".into(),
+            lines: (3, 3),
+            also: vec![(4, 4)],
+            span: None,
+        };
+        let text = place.excerpt(Style::new(false));
+        for line in ["Dockerfile:3\n", " 2 |     ENV", " 3 | >>> COPY", " 4 | >>> FROM b"] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 
     #[test]
@@ -220,7 +243,13 @@ mod tests {
 
     #[test]
     fn objects() {
-        let place = Place { file: "Dockerfile".into(), text: TEXT.into(), lines: (4, 5), span: None };
+        let place = Place {
+            file: "Dockerfile".into(),
+            text: TEXT.into(),
+            lines: (4, 5),
+            also: Vec::new(),
+            span: None,
+        };
         let problem = Problem { message: "no".into(), place: Some(place), help: Some("try".into()) };
         let report =
             Report { problems: vec![problem], step: Some(("[1/1] RUN x".into(), b"out\n".to_vec())) };

@@ -40,8 +40,7 @@ impl<'c> Workspace<'c> {
         workspace.carry_out(&case.spec["prepare"], true)?;
         if let Some(dir) = case.spec["http"]["dir"].as_str() {
             let headers = case.spec["http"]["headers"].clone();
-            let server = FileServer::start(workspace.root.join(dir), headers);
-            workspace.server = Some(server.map_err(|e| format!("a local server: {e}"))?);
+            workspace.server = Some(FileServer::start(workspace.root.join(dir), headers));
         }
         Ok(workspace)
     }

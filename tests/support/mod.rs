@@ -4,8 +4,10 @@ pub(crate) mod archive;
 mod leaks;
 pub(crate) mod outcome;
 pub(crate) mod registry;
+pub(crate) mod repository;
 pub(crate) mod sandbox;
 pub(crate) mod server;
+pub(crate) mod web;
 
 pub(crate) use outcome::Outcome;
 pub(crate) use sandbox::{BUSYBOX, Sandbox};

@@ -1,96 +1,49 @@
 //! A web server, for `ADD http://…` and remote contexts: one folder, on a port of this machine.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::web::{Answer, Web};
+
 /// Serves until it is dropped.
 #[derive(Debug)]
-pub(crate) struct FileServer {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct FileServer(Web);
 
 impl FileServer {
     /// Serves `dir`; `headers` replaces headers by path, null leaves one out.
-    pub(crate) fn start(dir: PathBuf, headers: Value) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let address = listener.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                // A client that went away is no problem of the server's.
-                let _ = client.and_then(|client| answer(client, &dir, &headers));
-            }
-        });
-        Ok(Self { address, stop, thread: Some(thread) })
+    pub(crate) fn start(dir: PathBuf, headers: Value) -> Self {
+        Self(Web::start(move |path, _| answer(path, &dir, &headers)))
     }
 
     /// `127.0.0.1:PORT`
     pub(crate) fn address(&self) -> String {
-        self.address.to_string()
+        self.0.address()
     }
 
     /// `http://127.0.0.1:PORT`
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.0.address())
     }
 }
 
-impl Drop for FileServer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // Wakes the thread up.
-        drop(TcpStream::connect(self.address));
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the server did not panic");
-        }
-    }
-}
-
-fn answer(mut client: TcpStream, dir: &Path, headers: &Value) -> io::Result<()> {
-    client.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = BufReader::new(client.try_clone()?);
-    let (mut first, mut line) = (String::new(), String::new());
-    request.read_line(&mut first)?;
-    while request.read_line(&mut line)? > 2 {
-        line.clear();
-    }
-    let mut words = first.split(' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+fn answer(target: &str, dir: &Path, headers: &Value) -> Answer {
     let path = target.split('?').next().unwrap_or_default();
     let file = dir.join(path.trim_start_matches('/'));
-    let Ok(data) = std::fs::read(&file) else {
-        return client.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    };
-    let mut head = "HTTP/1.1 200 OK\r\nConnection: close\r\n".to_owned();
-    let own = &headers[path];
-    let modified = file.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Ok(body) = std::fs::read(&file) else { return Answer { status: 404, ..Answer::default() } };
+    let modified = file.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     let usual = [
         ("Last-Modified", http_date(modified.as_secs())),
         ("Content-Type", "application/octet-stream".to_owned()),
-        ("Content-Length", data.len().to_string()),
     ];
-    for (name, value) in usual {
-        match own.get(name) {
-            None => head += &format!("{name}: {value}\r\n"),
-            Some(Value::String(value)) => head += &format!("{name}: {value}\r\n"),
-            Some(_) => {}
-        }
-    }
-    client.write_all(format!("{head}\r\n").as_bytes())?;
-    if method == "HEAD" { Ok(()) } else { client.write_all(&data) }
+    let line = |(name, value): (&str, String)| match headers[path].get(name) {
+        None => Some(format!("{name}: {value}")),
+        Some(Value::String(value)) => Some(format!("{name}: {value}")),
+        Some(_) => None,
+    };
+    Answer { status: 200, headers: usual.into_iter().filter_map(line).collect(), body }
 }
 
 /// `Mon, 02 Jan 2006 22:04:05 GMT` (RFC 9110, section 5.6.7).

@@ -9,7 +9,8 @@ use crate::fetch::git::Checkout;
 
 /// Downloads files. Implemented by [`crate::fetch`], and by tests without a network.
 pub trait Fetch {
-    /// Downloads `url`, and refuses it if it does not have the `checksum` (`sha256:HEX`).
+    /// Downloads `url`, and refuses it if it does not have the `checksum` (`sha256:HEX`, or
+    /// sha384, sha512).
     ///
     /// # Errors
     /// In BuildKit's words: a malformed checksum, a status that is no success, another digest.

@@ -10,6 +10,7 @@ use rbuild_image::registry::Proxies;
 use rbuild_image::store::Store;
 
 use super::address::file_name;
+use super::checksum::Checksum;
 use super::date;
 use super::memory::{Memory, Slot};
 use crate::context::FileTime;
@@ -37,7 +38,7 @@ impl Http {
         Self { store, proxies }
     }
 
-    /// Downloads `url`, and refuses it if it does not have the `checksum` (`sha256:HEX`).
+    /// Downloads `url`, and refuses it if it does not have the `checksum` (`sha256:HEX`, or sha384, sha512).
     ///
     /// # Errors
     /// In BuildKit's words: a malformed checksum, a status that is no success, another digest.
@@ -51,27 +52,25 @@ impl Http {
         (known.0.digest == digest).then(|| fetched(known))
     }
 
-    /// As [`Self::get`], with the digest.
+    /// As [`Self::get`], with the digest by SHA-256.
     pub(super) fn download(&self, url: &str, checksum: Option<&str>) -> Result<(Fetched, String), CopyError> {
-        let wanted = checksum.map(check_checksum).transpose()?;
+        let Some(wanted) = checksum.map(Checksum::parse).transpose()? else {
+            let slot = Slot::new(&self.store, url);
+            return self.ask(url, &slot, slot.load()).map(with_digest);
+        };
         let slot = Slot::new(&self.store, url);
         let known = slot.load();
-        if let (Some((memory, _)), Some(wanted)) = (&known, &wanted)
-            && memory.digest == *wanted
+        if let Some((memory, file)) = &known
+            && wanted.of(memory, file)? == wanted
         {
-            let known = known.map(fetched).expect("it was looked at just now");
-            return Ok((known, wanted.clone()));
+            return Ok(known.map(with_digest).expect("it was looked at just now"));
         }
         let (memory, file) = self.ask(url, &slot, known)?;
-        match wanted {
-            Some(wanted) if wanted != memory.digest => {
-                Err(CopyError::Download(format!("digest mismatch {}: {wanted}", memory.digest)))
-            }
-            _ => {
-                let digest = memory.digest.clone();
-                Ok((fetched((memory, file)), digest))
-            }
+        let got = wanted.of(&memory, &file)?;
+        if got != wanted {
+            return Err(CopyError::Download(format!("digest mismatch {got}: {wanted}")));
         }
+        Ok(with_digest((memory, file)))
     }
 
     fn ask(
@@ -137,6 +136,11 @@ impl Http {
     }
 }
 
+fn with_digest((memory, file): (Memory, File)) -> (Fetched, String) {
+    let digest = memory.digest.clone();
+    (fetched((memory, file)), digest)
+}
+
 fn fetched((memory, file): (Memory, File)) -> Fetched {
     let modified = memory.last_modified.as_deref().and_then(date::parse);
     Fetched {
@@ -146,20 +150,6 @@ fn fetched((memory, file): (Memory, File)) -> Fetched {
         mtime: FileTime { secs: modified.unwrap_or(0), nanos: 0 },
         content: memory.content,
     }
-}
-
-fn check_checksum(text: &str) -> Result<String, CopyError> {
-    let malformed = |text: &str| Err(CopyError::Download(text.to_owned()));
-    let Some((algorithm, hex)) = text.split_once(':') else {
-        return malformed("invalid checksum digest format");
-    };
-    if algorithm != "sha256" {
-        return malformed("unsupported digest algorithm");
-    }
-    if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return malformed("invalid checksum digest format");
-    }
-    Ok(text.to_owned())
 }
 
 fn save(mut body: impl Read, mut file: &File) -> io::Result<(u64, Digest, [u8; 32])> {
@@ -190,15 +180,9 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn checksums() {
-        let text = |checksum| check_checksum(checksum).unwrap_err().to_string();
-        assert_eq!(text("abc"), "invalid checksum digest format");
-        assert_eq!(text("sha256:12"), "invalid checksum digest format");
-        assert_eq!(text("md5:12"), "unsupported digest algorithm");
-    }
-
     const RIGHT: &str = "sha256:092fcfbbcfca3b5be7ae1b5e58538e92c35ab273ae13664fed0d67484c8e78a6";
+
+    const RIGHT_384: &str = "sha384:7bf79990ef7936039a95bb9923b8cd77bbc5508af03e0d05134f87b7d647325601fcf8a373ceb533053f29c9ea9247b0";
 
     /// Answers one request after the other, and gives the address to ask and what was asked.
     fn serve(answers: &'static [&'static str]) -> (String, std::thread::JoinHandle<Vec<String>>) {
@@ -242,6 +226,8 @@ mod tests {
         let wrong = format!("sha256:{}", "0".repeat(64));
         let error = http(&dir).get(&url, Some(&wrong)).unwrap_err();
         assert_eq!(error.to_string(), format!("digest mismatch {RIGHT}: {wrong}"));
+        // By another algorithm, the same body is known as well.
+        http(&dir).get(&url, Some(RIGHT_384)).unwrap();
         assert_eq!(server.join().unwrap().len(), 2);
     }
 

@@ -8,6 +8,7 @@
 //! Proxies come as arguments; git looks for those of its own settings and the environment itself.
 
 mod address;
+mod checksum;
 mod date;
 pub mod git;
 mod http;

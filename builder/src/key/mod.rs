@@ -16,6 +16,7 @@
 //! | `run.mounts` of caches | the folder shown, and what a new cache starts with; never what is in it | `id`, `source`, `from`, `uid`, `gid`, `mode`, `sharing`, `ro` |
 //! | `run.script` | a heredoc that is a program | its body |
 //! | `run.hosts` | names that resolve | `--add-host` (the names, not the addresses) |
+//! | `run.hostname` | the program sees it; left out where it is the usual one | `BUILDKIT_SANDBOX_HOSTNAME` |
 //! | `copy.*` flags | they shape the layer | the instruction |
 //! | `copy.origin` | files of a context keep their old times, those of a stage have new ones | `--from` |
 //! | `copy.content` | what is copied: names, kinds, modes, owners, links, attributes, data | any of these; never a time |

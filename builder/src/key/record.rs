@@ -47,6 +47,8 @@ pub struct RunKey {
     pub mounts: Vec<MountKey>,
     pub script: Option<(String, String)>,
     pub hosts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
 }
 
 /// The network a RUN gets, the default resolved.

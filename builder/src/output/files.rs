@@ -1,7 +1,9 @@
 //! `type=local` and `type=tar`: the merged files of the image.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rbuild_image::layer::write_tar;
@@ -18,7 +20,7 @@ pub(crate) fn write(session: &Session<'_>, chain: &Chain, output: &Output) -> Re
     match (&output.dest, output.kind) {
         (Dest::Path(path), OutputKind::Local) => {
             std::fs::create_dir_all(path).map_err(|cause| cause.to_string())?;
-            flatten(session, chain, &open_folder(path)?)
+            local(session, chain, path)
         }
         (Dest::Path(path), _) => {
             let path = if path.is_dir() { path.join("image.tar") } else { path.clone() };
@@ -26,6 +28,55 @@ pub(crate) fn write(session: &Session<'_>, chain: &Chain, output: &Output) -> Re
         }
         (Dest::Stdout, _) => tar(session, chain, &mut std::io::stdout()),
     }
+}
+
+/// Into a folder that may have files already: what the image has too is replaced, the rest stays (spec 8, BuildKit's
+/// local exporter).
+fn local(session: &Session<'_>, chain: &Chain, path: &Path) -> Result<(), String> {
+    let is_empty = std::fs::read_dir(path).map_err(|cause| cause.to_string())?.next().is_none();
+    if is_empty {
+        return flatten(session, chain, &open_folder(path)?);
+    }
+    // On the same file system, so that files only have to be renamed.
+    let aside = Aside(path.join(format!(".rbuild-{}.part", std::process::id())));
+    std::fs::create_dir(&aside.0).map_err(|cause| cause.to_string())?;
+    flatten(session, chain, &open_folder(&aside.0)?)?;
+    merge(&aside.0, path).map_err(|cause| cause.to_string())
+}
+
+/// A folder that vanishes with this.
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // What stays can be seen and removed by its name.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Moves what is in `from` to `into`. Folders that both have become one, with the mode and times of the new one;
+/// anything else in the way of something new is removed.
+fn merge(from: &Path, into: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (new, old) = (entry.path(), into.join(entry.file_name()));
+        let meta = new.symlink_metadata()?;
+        match old.symlink_metadata() {
+            Ok(there) if there.is_dir() && meta.is_dir() => {
+                merge(&new, &old)?;
+                std::fs::set_permissions(&old, meta.permissions())?;
+                File::open(&old)?.set_modified(meta.modified()?)?;
+                continue;
+            }
+            Ok(there) if there.is_dir() => std::fs::remove_dir_all(&old)?,
+            Ok(_) if meta.is_dir() => std::fs::remove_file(&old)?,
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(cause),
+        }
+        std::fs::rename(&new, &old)?;
+    }
+    Ok(())
 }
 
 fn tar(session: &Session<'_>, chain: &Chain, out: &mut (impl std::io::Write + Send)) -> Result<(), String> {

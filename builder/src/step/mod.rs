@@ -7,6 +7,7 @@
 //! Invariants: nothing is in the store under its final name before it is whole; a step that failed leaves
 //! nothing; two rbuilds that need the same step run it once.
 
+mod agent;
 mod caches;
 mod copy;
 mod failure;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rbuild_parser::plan::{Copy, Mount, MountKind, Root, Run};
 use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 
+use super::agent::{AgentSocket, SocketOwner};
 use super::caches::{self, Caches};
 use super::{Making, StepFailure, copy, materialize};
 use crate::explain::Selected;
@@ -22,6 +23,8 @@ pub(crate) struct Attached {
     pub(crate) env: Vec<(String, String)>,
     /// Caches in use: others wait for these, or go elsewhere, until the step has ended.
     pub(crate) caches: Caches,
+    /// Sockets that have to be served until the step has ended.
+    pub(crate) agents: Vec<AgentSocket>,
 }
 
 /// The state whose files a mount shows, if it shows any.
@@ -92,7 +95,7 @@ pub(crate) fn attach(
                 attached.push(mount, MountSource::Tmpfs { size: *size, mode: 0o755 }, false);
             }
             MountKind::Secret { .. } => secret(session, mount, &mut attached)?,
-            MountKind::Ssh { .. } => ssh(session, mount, &mut attached)?,
+            MountKind::Ssh { .. } => ssh(session, mount, making, number, &mut attached)?,
         }
     }
     Ok(attached)
@@ -149,19 +152,29 @@ fn secret(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Resu
     Ok(())
 }
 
-fn ssh(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {
-    let MountKind::Ssh { id, required, .. } = &mount.kind else { return Ok(()) };
+fn ssh(
+    session: &Session<'_>,
+    mount: &Mount,
+    making: &Making<'_>,
+    number: usize,
+    attached: &mut Attached,
+) -> Result<(), StepFailure> {
+    let MountKind::Ssh { id, required, mode, uid, gid } = &mount.kind else { return Ok(()) };
     let Some(target) = &mount.target else { return Ok(()) };
     if !attached.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
         attached.env.push(("SSH_AUTH_SOCK".into(), target.clone()));
     }
-    match session.request.ssh.get(id) {
-        Some(socket) => attached.push(mount, MountSource::Bind(socket.clone()), false),
-        None if *required => {
+    let Some(agent) = session.request.ssh.get(id) else {
+        if *required {
             return Err(StepFailure::new(format!("no SSH key {id:?} forwarded from the client"))
                 .help(format!("pass the agent's socket with --ssh {id}")));
         }
-        None => {}
-    }
+        return Ok(());
+    };
+    let owner = SocketOwner { mode: *mode, uid: *uid, gid: *gid };
+    let socket = AgentSocket::open(&making.folder(&format!("ssh-{number}"))?, agent, owner)
+        .map_err(|cause| StepFailure::io(&format!("make a socket for the SSH agent {id:?}"), &cause))?;
+    attached.push(mount, MountSource::Bind(socket.path().to_owned()), false);
+    attached.agents.push(socket);
     Ok(())
 }

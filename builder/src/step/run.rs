@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rbuild_image::layer::OwnTimes;
 use rbuild_image::time::Timestamp;
-use rbuild_parser::plan::{Run, RunNetwork, Step};
+use rbuild_parser::plan::{Run, Step};
 use rbuild_runtime::sandbox::{
     self, Exit, Init, Io, Mount, MountSource, Network, Privilege, Rootfs, Spec, Stdio,
 };
@@ -28,7 +28,6 @@ pub(crate) fn perform(
     parent: &Chain,
     run: &Run,
 ) -> Result<StepRecord, StepFailure> {
-    check_entitlements(session, run)?;
     let (mounts, files) = mounts::keys(session, run)?;
     let key = key(session, Some(parent), StepKeyKind::Run(run_key(session, run, mounts)));
     let digest = key.digest();
@@ -53,24 +52,18 @@ fn run_key(session: &Session<'_>, run: &Run, mounts: Vec<MountKey>) -> RunKey {
         mounts,
         script: run.script.as_ref().map(|script| (script.name.clone(), script.data.clone())),
         hosts: session.request.hosts.iter().map(|(name, _)| name.to_lowercase()).collect(),
+        hostname: given_hostname(session).map(str::to_owned),
     }
 }
 
-/// Fails if the Dockerfile asks for more than the command line allows (spec 3.2, `--network`, `--security`).
-fn check_entitlements(session: &Session<'_>, run: &Run) -> Result<(), StepFailure> {
-    let allow = session.request.allow;
-    if run.insecure && !allow.insecure {
-        return Err(StepFailure::new("failed to load LLB: security.insecure is not allowed")
-            .help("allow it with --allow security.insecure"));
-    }
-    if run.network == RunNetwork::Host
-        && !allow.network_host
-        && session.request.network != crate::request::Network::Host
-    {
-        return Err(StepFailure::new("failed to load LLB: network.host is not allowed")
-            .help("allow it with --allow network.host"));
-    }
-    Ok(())
+/// `BUILDKIT_SANDBOX_HOSTNAME`, a build argument.
+fn given_hostname<'a>(session: &Session<'a>) -> Option<&'a str> {
+    let given = session.request.options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME");
+    given.map(String::as_str).filter(|name| !name.is_empty() && *name != HOSTNAME)
+}
+
+fn hostname<'a>(session: &Session<'a>) -> &'a str {
+    given_hostname(session).unwrap_or(HOSTNAME)
 }
 
 /// Runs the process. Its changes are in the layer that is being made, and in the caches that are returned.
@@ -118,7 +111,7 @@ fn spec(
         workdir: run.workdir.clone(),
         user: run.user.clone(),
         extra_groups: Vec::new(),
-        hostname: HOSTNAME.into(),
+        hostname: hostname(session).into(),
         rootfs: rootfs(session, making)?,
         mounts: all,
         network,
@@ -154,7 +147,7 @@ fn standard_mounts(session: &Session<'_>) -> Vec<Mount> {
         remove_stub: true,
     };
     vec![
-        file("/etc/hosts", hosts::hosts(HOSTNAME, &session.request.hosts)),
+        file("/etc/hosts", hosts::hosts(hostname(session), &session.request.hosts)),
         file("/etc/resolv.conf", hosts::resolv_conf()),
     ]
 }

@@ -112,6 +112,7 @@ fn place(examined: &Examined, lines: LineRange) -> Place {
         file: examined.file.name.clone(),
         text: String::from_utf8_lossy(&examined.file.text).into_owned(),
         lines: (lines.first, lines.last),
+        also: Vec::new(),
         span: None,
     }
 }
@@ -139,6 +140,10 @@ fn for_programs(examined: &Examined, findings: &Findings) -> String {
         if let Some(lines) = problem.lines {
             value["line"] = lines.first.into();
             value["endLine"] = lines.last.into();
+        }
+        if !problem.also.is_empty() {
+            let range = |lines: &LineRange| json!({"line": lines.first, "endLine": lines.last});
+            value["also"] = problem.also.iter().map(range).collect();
         }
         value
     };

@@ -26,6 +26,7 @@ fn problem(problem: &Problem, located: &Located) -> ui::Problem {
         file: located.file.name.clone(),
         text: String::from_utf8_lossy(&located.file.text).into_owned(),
         lines: (lines.first, lines.last),
+        also: problem.also.iter().map(|lines| (lines.first, lines.last)).collect(),
         span: problem.span.map(|s| s.start as usize..s.end as usize),
     });
     ui::Problem { message: problem.message.clone(), place, help: problem.help.clone() }

@@ -14,12 +14,13 @@ use rbuild_image::reference::Reference;
 use rbuild_image::registry::Registry;
 use rbuild_parser::plan::{NamedContext, Options};
 
+use super::agents::Agents;
 use crate::commands::find;
 use crate::exit::Failure;
 use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, OutputFormat, OutputTarget};
 
 /// What the settings ask of the builder. Reads standard input where a Dockerfile comes from there.
-pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
+pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Request, Failure> {
     let (context, dockerfile) = sources(settings)?;
     let (contexts, named) = contexts(&settings.contexts)?;
     let platform = settings.platform.as_deref().map(platform).transpose()?;
@@ -38,10 +39,13 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
             ..Options::default()
         },
         no_cache: no_cache(settings),
-        network: if settings.network_none { Network::None } else { Network::Host },
-        allow: Allow::default(),
+        network: match settings.network {
+            settings::Network::None => Network::None,
+            settings::Network::Default | settings::Network::Host => Network::Host,
+        },
+        allow: allow(settings),
         secrets: settings.secrets.iter().map(secret).collect(),
-        ssh: BTreeMap::new(),
+        ssh: agents.sockets().clone(),
         hosts: settings.hosts.clone(),
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
         locked_caches: settings.locked_caches,
@@ -53,6 +57,12 @@ pub(super) fn request(settings: &BuildSettings) -> Result<Request, Failure> {
         parallel: steps_at_once(),
         replay_logs: settings.replay_logs,
     })
+}
+
+/// Whoever gives the build the host's network by name allows it (buildx).
+fn allow(settings: &BuildSettings) -> Allow {
+    let by_name = settings.network == settings::Network::Host;
+    Allow { insecure: settings.allow.insecure, network_host: settings.allow.network_host || by_name }
 }
 
 /// `--no-cache` says more than `--no-cache-filter`.

@@ -79,6 +79,32 @@ fn hosts_and_networks() {
     ] {
         assert_eq!(host(text).ok(), want, "{text}");
     }
-    assert_eq!(settings(&["--network", "none", "."], &[]).ok().map(|s| s.network_none), Some(true));
+    assert_eq!(settings(&["--network", "none", "."], &[]).ok().map(|s| s.network), Some(Network::None));
     assert!(settings(&["--network", "bridge0", "."], &[]).is_err());
+}
+
+#[test]
+fn agents_and_entitlements() {
+    let environment = Environment::of(&[("SSH_AUTH_SOCK", "/run/agent")]);
+    let agent = |id: &str, paths: &[&str]| {
+        Some(SshAgent { id: id.into(), paths: paths.iter().map(|p| p.into()).collect() })
+    };
+    for (text, want) in [
+        ("default", agent("default", &["/run/agent"])),
+        ("", agent("default", &["/run/agent"])),
+        ("a=", agent("a", &["/run/agent"])),
+        ("a=/x", agent("a", &["/x"])),
+        ("a=k1,k2", agent("a", &["k1", "k2"])),
+        ("a=b=c", agent("a", &["b=c"])),
+    ] {
+        assert_eq!(SshAgent::parse(text, &environment).ok(), want, "{text}");
+    }
+    assert!(SshAgent::parse("default", &Environment::of(&[])).is_err());
+
+    let allowed = |typed: &[&str]| settings(&[typed, &["."]].concat(), &[]).ok().map(|s| s.allow);
+    assert_eq!(allowed(&[]), Some(Entitlements::default()));
+    let both = Entitlements { insecure: true, network_host: true };
+    assert_eq!(allowed(&["--allow", "security.insecure,network.host"]), Some(both));
+    assert_eq!(allowed(&["--allow", "network.host", "--allow=security.insecure"]), Some(both));
+    assert_eq!(allowed(&["--allow", "device"]), None);
 }

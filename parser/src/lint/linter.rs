@@ -26,11 +26,12 @@ pub(crate) struct Linter {
     /// The wishes of the instruction that is being looked at, if it has its own.
     local: Option<CheckConfig>,
     warnings: Vec<Warning>,
+    silent: bool,
 }
 
 impl Linter {
     pub(crate) fn new(config: CheckConfig) -> Self {
-        Self { config, local: None, warnings: Vec::new() }
+        Self { config, local: None, warnings: Vec::new(), silent: false }
     }
 
     /// From here on, warnings are about an instruction with these comments above it.
@@ -48,9 +49,14 @@ impl Linter {
     }
 
     pub(crate) fn warn(&mut self, rule: Rule, lines: LineRange, message: impl FnOnce() -> String) {
-        if self.wants(rule) {
+        if self.wants(rule) && !self.silent {
             self.warnings.push(Warning { rule, message: message(), lines });
         }
+    }
+
+    /// What comes after an error is not checked (spec 9.4).
+    pub(crate) fn silence(&mut self) {
+        self.silent = true;
     }
 
     /// The error that `error=true` makes of the warnings, if there are any.

@@ -204,22 +204,22 @@ fn chmod(text: &str) -> Result<Chmod, PlanError> {
 
 fn classify(path: &str, written: &Written<'_>) -> Result<CopySource, PlanError> {
     let copy = written.keyword == "COPY";
+    match remote_source(path) {
+        Some(CopySource::Git(_)) if copy => fail("source can't be a git ref for COPY"),
+        Some(_) if copy => fail("source can't be a URL for COPY"),
+        Some(remote) => Ok(remote),
+        // A slash in front would make a pivot of a leading `./`.
+        None => Ok(CopySource::Path(if written.parents { path.to_owned() } else { source(path) })),
+    }
+}
+
+/// A repository or a URL; None for a path.
+pub(super) fn remote_source(path: &str) -> Option<CopySource> {
     if is_git(path) {
-        return if copy {
-            fail("source can't be a git ref for COPY")
-        } else {
-            Ok(CopySource::Git(path.to_owned()))
-        };
+        return Some(CopySource::Git(path.to_owned()));
     }
-    if path.starts_with("http://") || path.starts_with("https://") {
-        return if copy {
-            fail("source can't be a URL for COPY")
-        } else {
-            Ok(CopySource::Http(path.to_owned()))
-        };
-    }
-    // A slash in front would make a pivot of a leading `./`.
-    Ok(CopySource::Path(if written.parents { path.to_owned() } else { source(path) }))
+    let url = path.starts_with("http://") || path.starts_with("https://");
+    url.then(|| CopySource::Http(path.to_owned()))
 }
 
 /// Whether a source is a git repository. `github.com/...` without a scheme is a path.

@@ -1,5 +1,7 @@
 //! The two ways in: plan a build, or only check.
 
+use super::epoch::Epoch;
+use super::globals::Globals;
 use super::options::{Bases, Checked, Options, PlanError, Planned};
 use super::planner::{Planner, check_config};
 use super::types::Plan;
@@ -17,9 +19,19 @@ pub fn plan(file: &Dockerfile, options: &Options, bases: &mut dyn Bases) -> Resu
     let warnings = lint.finish();
     match (result, violation) {
         (Ok(plan), None) => Ok(Planned { plan, warnings }),
-        (Ok(_), Some(message)) => Err(PlanError { message, lines: None, warnings }),
+        (Ok(_), Some(message)) => Err(PlanError { warnings, ..PlanError::new(message) }),
         (Err(error), _) => Err(PlanError { warnings, ..error }),
     }
+}
+
+/// What SOURCE_DATE_EPOCH stands for. A plan knows only numbers: whoever can ask contexts and servers for their times
+/// puts the answer in the place of the build argument.
+///
+/// # Errors
+/// It stands for nothing, or the scope before the first FROM cannot be evaluated.
+pub fn epoch(file: &Dockerfile, options: &Options) -> Result<Epoch, PlanError> {
+    let platform = super::planner::target_platform(options)?;
+    Globals::new(file, options, &platform).map(|globals| globals.epoch)
 }
 
 /// Looks for everything that a build would warn about, in all stages if no target is given.

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::environment::Variables;
-use super::options::{Options, PlanError, fail};
+use super::epoch::{self, Epoch};
+use super::options::{Options, PlanError};
 use super::platform::Platform;
-use crate::expand::{Expander, Lookup};
+use crate::expand::Expander;
 use crate::instruction::{Arg, Dockerfile, Instruction};
 
 /// What FROM lines see.
@@ -16,8 +17,8 @@ pub(super) struct Globals {
     pub(super) defaults: Option<Variables>,
     /// Names that exist, with or without a value.
     pub(super) declared: BTreeSet<String>,
-    /// SOURCE_DATE_EPOCH, in seconds.
-    pub(super) epoch: Option<i64>,
+    /// SOURCE_DATE_EPOCH.
+    pub(super) epoch: Epoch,
 }
 
 impl Globals {
@@ -39,8 +40,7 @@ impl Globals {
                 .and_then(|mut known| declare(arg, &mut known, escape, |_| None).ok().map(|()| known));
             declared.extend(arg.kind.declarations.iter().map(|each| each.name.value.clone()));
         }
-        let value = options.build_args.get("SOURCE_DATE_EPOCH").map(String::as_str);
-        let epoch = epoch(value.or_else(|| variables.get("SOURCE_DATE_EPOCH")), file, options)?;
+        let epoch = epoch::read(file, options, &variables)?;
         Ok(Self { variables, defaults, declared, epoch })
     }
 }
@@ -92,21 +92,4 @@ fn predefined(
         ("TARGETVARIANT", target.variant.clone()),
         ("TARGETSTAGE", stage.unwrap_or_else(|| "default".to_owned())),
     ])
-}
-
-fn epoch(value: Option<&str>, file: &Dockerfile, options: &Options) -> Result<Option<i64>, PlanError> {
-    // A context without a commit has no time of its own.
-    let Some(value) = value.filter(|value| !matches!(*value, "" | "context")) else { return Ok(None) };
-    if let Ok(seconds) = value.parse() {
-        return Ok(Some(seconds));
-    }
-    let stage = file.stages.iter().any(|stage| {
-        stage.from.kind.name.as_ref().is_some_and(|name| name.lower.eq_ignore_ascii_case(value))
-    });
-    if stage || options.contexts.contains_key(value) {
-        return fail(format!(
-            "SOURCE_DATE_EPOCH from a stage or a named context is not supported yet: {value}"
-        ));
-    }
-    fail(format!("invalid SOURCE_DATE_EPOCH: {value}"))
 }

@@ -203,12 +203,23 @@ pub(super) fn refuse_cycles(edges: &[Vec<Edge>], titles: &[String]) -> Result<()
                     path.push((edge.to, 0));
                 }
                 Mark::Open => {
-                    let title = &titles[edge.to];
-                    return Err(PlanError::new(format!("circular dependency detected on stage: {title}"))
-                        .at(edge.lines));
+                    return Err(cycle(&path, edge.to, edges, &titles[edge.to]));
                 }
             }
         }
     }
     Ok(())
+}
+
+/// The error for the cycle that the end of `path` is: all its instructions, the first in the file first.
+fn cycle(path: &[(usize, usize)], back_to: usize, edges: &[Vec<Edge>], title: &str) -> PlanError {
+    let of_cycle = path.iter().map(|(stage, _)| *stage).skip_while(|stage| *stage != back_to);
+    let stages: Vec<usize> = of_cycle.chain([back_to]).collect();
+    let steps = stages.windows(2).map(|pair| (pair[0], pair[1]));
+    let between = |(from, to): (usize, usize)| edges[from].iter().filter(move |edge| edge.to == to);
+    let mut lines: Vec<LineRange> = steps.flat_map(between).map(|edge| edge.lines).collect();
+    lines.sort_unstable_by_key(|lines| (lines.first, lines.last));
+    lines.dedup();
+    let message = format!("circular dependency detected on stage: {title}");
+    PlanError { also: lines.split_off(1), ..PlanError::new(message).at(lines[0]) }
 }

@@ -4,7 +4,7 @@
 //! Rooms: `options` is what goes in, `types` what comes out, `entry` the way in. `globals` is the scope before the
 //! first FROM, `from` and `links` say which stage or image is meant by which name, `planner` finds out what is needed
 //! and carries it out, stage by stage, on a `state`; `instructions`, `run`, `mount`, `copy`, `expose` and `signal`
-//! know the instructions; `environment`, `platform` and `reference` are the vocabulary.
+//! know the instructions; `epoch` reads SOURCE_DATE_EPOCH; `environment`, `platform` and `reference` are the vocabulary.
 //!
 //! Invariants: no variable is left in a plan; a base image is asked for only if a needed stage wants it; a plan
 //! depends on nothing but the file, the options and what [`Bases`] answers.
@@ -12,6 +12,7 @@
 mod copy;
 mod entry;
 mod environment;
+mod epoch;
 mod expose;
 mod from;
 mod globals;
@@ -29,7 +30,8 @@ mod state;
 mod tests;
 mod types;
 
-pub use entry::{check, parse_warnings, plan};
+pub use entry::{check, epoch, parse_warnings, plan};
 pub use environment::Environment;
+pub use epoch::{Epoch, RemoteAdd};
 pub use options::{Base, BaseRequest, Bases, Checked, NamedContext, Options, PlanError, Planned};
 pub use types::*;

@@ -93,13 +93,23 @@ pub struct PlanError {
     pub message: String,
     /// The instruction that it is about; None where BuildKit names none.
     pub lines: Option<LineRange>,
+    /// The other instructions that have a part in it, in file order.
+    pub also: Vec<LineRange>,
+    /// What else is wrong with the file, independently of this.
+    pub others: Vec<PlanError>,
     /// Warnings that were found before.
     pub warnings: Vec<Warning>,
 }
 
 impl PlanError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), lines: None, warnings: Vec::new() }
+        Self {
+            message: message.into(),
+            lines: None,
+            also: Vec::new(),
+            others: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     pub(super) fn at(mut self, lines: LineRange) -> Self {

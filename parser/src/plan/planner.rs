@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::epoch::Epoch;
 use super::from::{Bound, bind};
 use super::globals::Globals;
 use super::instructions::dispatch;
@@ -66,6 +67,8 @@ pub(super) struct Planner<'a> {
     steps: Vec<Step>,
     /// Entries and the ones before them. Stages share what they have in common.
     history: Vec<(HistoryEntry, Option<usize>)>,
+    /// Instructions that cannot be carried out.
+    mistakes: Vec<PlanError>,
     /// Number of the last step of the current stage, and how many it has.
     position: (u32, u32),
 }
@@ -77,6 +80,12 @@ pub(super) fn check_config(file: &Dockerfile, options: &Options) -> Result<Check
     Ok(CheckConfig::parse(text.unwrap_or(""))?)
 }
 
+/// `--platform`, or that of the machine.
+pub(super) fn target_platform(options: &Options) -> Result<Platform, PlanError> {
+    let text = options.platform.as_deref().unwrap_or(&options.build_platform);
+    Platform::parse(text).map_err(|cause| PlanError::new(format!("failed to parse platform {text}: {cause}")))
+}
+
 impl<'a> Planner<'a> {
     pub(super) fn new(
         file: &'a Dockerfile,
@@ -86,9 +95,7 @@ impl<'a> Planner<'a> {
     ) -> Result<Self, PlanError> {
         parse_time(file, lint)?;
         structure(file, lint)?;
-        let text = options.platform.as_deref().unwrap_or(&options.build_platform);
-        let target_platform = Platform::parse(text)
-            .map_err(|cause| PlanError::new(format!("failed to parse platform {text}: {cause}")))?;
+        let target_platform = target_platform(options)?;
         let globals = Globals::new(file, options, &target_platform)?;
         Ok(Self {
             file,
@@ -104,6 +111,7 @@ impl<'a> Planner<'a> {
             results: Vec::new(),
             steps: Vec::new(),
             history: Vec::new(),
+            mistakes: Vec::new(),
             position: (0, 0),
         })
     }
@@ -117,8 +125,17 @@ impl<'a> Planner<'a> {
         let reachable = self.reach(&bound, target, everything)?;
         self.results = vec![None; bound.len()];
         for (index, from) in bound.iter().enumerate().filter(|(index, _)| reachable[*index]) {
-            let state = self.stage(index, from, checking)?;
-            self.results[index] = Some(state);
+            match self.stage(index, from, checking) {
+                Ok(state) => self.results[index] = Some(state),
+                // Other stages may depend on this one.
+                Err(error) => {
+                    self.mistakes.push(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = together(std::mem::take(&mut self.mistakes)) {
+            return Err(error);
         }
         let Some(state) = self.results[target].take() else {
             return fail("the target stage was not planned");
@@ -254,7 +271,11 @@ impl<'a> Planner<'a> {
                 escape: if onbuild { '\\' } else { file.escape.char() },
                 onbuild,
             };
-            dispatch(self, &mut state, instruction, &site).map_err(|error| error.at(site.lines))?;
+            if let Err(error) = dispatch(self, &mut state, instruction, &site) {
+                // The next mistake does not have to wait for this one to be mended.
+                self.lint.silence();
+                self.mistakes.push(error.at(site.lines));
+            }
         }
         Ok(state)
     }
@@ -329,7 +350,16 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn epoch(&self) -> Option<i64> {
-        self.globals.epoch
+        match self.globals.epoch {
+            Epoch::Seconds(seconds) => Some(seconds),
+            Epoch::Unset | Epoch::Context(_) | Epoch::Added(_) => None,
+        }
+    }
+
+    /// `BUILDKIT_CACHE_MOUNT_NS`: what the names of cache mounts are told apart by.
+    pub(super) fn cache_space(&self) -> Option<&'a str> {
+        let given = self.options.build_args.get("BUILDKIT_CACHE_MOUNT_NS");
+        given.map(String::as_str).filter(|space| !space.is_empty())
     }
 
     /// An entry of the history without a layer.
@@ -390,7 +420,7 @@ impl<'a> Planner<'a> {
                 history,
                 platform: if forced { self.target_platform.format() } else { state.platform },
                 stage: self.file.stages[target].from.kind.name.as_ref().map(|name| name.lower.clone()),
-                epoch: self.globals.epoch,
+                epoch: self.epoch(),
             },
         }
     }
@@ -406,4 +436,13 @@ fn closure(edges: &[Vec<Edge>], target: usize) -> Vec<bool> {
         }
     }
     reachable
+}
+
+/// The first mistake, with the others. An ONBUILD list has all of its mistakes in one place, and one is enough.
+fn together(mut mistakes: Vec<PlanError>) -> Option<PlanError> {
+    let mut places = std::collections::HashSet::new();
+    mistakes.retain(|error| error.lines.is_none_or(|lines| places.insert((lines.first, lines.last))));
+    let mut mistakes = mistakes.into_iter();
+    let first = mistakes.next()?;
+    Some(PlanError { others: mistakes.collect(), ..first })
 }

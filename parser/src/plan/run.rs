@@ -80,7 +80,7 @@ fn mounts(
         let fields: Vec<Field> = fields.collect::<Result<_, _>>()?;
         let ssh_mounts = mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Ssh { .. })).count();
         let scene = Scene { workdir: &state.config.working_dir, ssh_mounts };
-        mounts.push(mount(&fields, &scene, &mut |from, target| {
+        let mut made = mount(&fields, &scene, &mut |from, target| {
             let origin = planner.links.late(from);
             planner.root(&origin, site.lines, |_| {
                 format!(
@@ -89,7 +89,11 @@ fn mounts(
                     quote(target)
                 )
             })
-        })?);
+        })?;
+        if let (MountKind::Cache { id, .. }, Some(space)) = (&mut made.kind, &planner.cache_space()) {
+            *id = format!("{space}/{id}");
+        }
+        mounts.push(made);
     }
     Ok(mounts)
 }

@@ -58,7 +58,7 @@ fn messages_and_lines() {
         (
             "FROM busybox AS a\nCOPY --from=b x /\nFROM a AS b\nCOPY x /",
             "circular dependency detected on stage: a",
-            Some(3),
+            Some(2),
         ),
         ("FROM nowhere\nRUN true", "nowhere: failed to resolve source metadata: not found", Some(1)),
         (
@@ -83,6 +83,60 @@ fn messages_and_lines() {
         let error = try_plan(file, &options()).map(|_| ()).unwrap_err();
         assert_eq!(error.message, *message, "{file}");
         assert_eq!(error.lines.map(|lines| lines.first), *line, "{file}");
+    }
+}
+
+#[test]
+fn mistakes_that_have_nothing_to_do_with_each_other_are_reported_together() {
+    let file =
+        "FROM busybox AS a\nEXPOSE abc\nENV a\\\n  b\nFROM a AS Z\nSTOPSIGNAL foo\nRUN true\nENV a=${b:?c}";
+    let error = try_plan(file, &options()).map(|_| ()).unwrap_err();
+    let all: Vec<_> =
+        std::iter::once(&error).chain(&error.others).map(|error| error.message.as_str()).collect();
+    let want = ["invalid containerPort: abc", "invalid signal: foo", "failed to process \"${b:?c}\": b: c"];
+    assert_eq!(all, want);
+    let rules: Vec<_> = error.warnings.iter().map(|warning| warning.rule.name()).collect();
+    assert_eq!(rules, ["StageNameCasing"], "what comes after the first is not checked");
+    let error = try_plan("FROM nowhere AS a\nFROM a\nEXPOSE x", &options()).map(|_| ()).unwrap_err();
+    assert!(error.others.is_empty(), "what builds on a mistake is none");
+}
+
+#[test]
+fn a_cycle_has_all_of_its_lines() {
+    let file = "FROM busybox AS a\nCOPY --from=c / /x\nFROM a AS b\nFROM busybox AS z\nFROM b AS c\nRUN --mount=from=b,target=/x true";
+    let error = try_plan(file, &options()).map(|_| ()).unwrap_err();
+    let also: Vec<u32> = error.also.iter().map(|lines| lines.first).collect();
+    assert_eq!((error.lines.map(|lines| lines.first), &also[..]), (Some(2), &[3, 5, 6][..]));
+}
+
+#[test]
+fn epochs_that_are_names() {
+    use crate::plan::{CopySource, Epoch, epoch};
+    let mut options = options();
+    options.contexts.insert("src".into(), NamedContext::Folder);
+    options.contexts.insert("img".into(), NamedContext::Image("docker-image://busybox".into()));
+    options.build_args.insert("V".into(), "2".into());
+    let stage = "FROM scratch AS When\nARG V=1 U=https://h/$V\nADD --checksum=sha256:0 $U /\nFROM scratch";
+    let read = |value: &str, file: &str| {
+        let parsed = crate::parse(format!("ARG SOURCE_DATE_EPOCH={value}\n{file}").as_bytes());
+        epoch(&parsed.dockerfile, &options).map_err(|error| error.message)
+    };
+    assert_eq!(read("", stage), Ok(Epoch::Unset));
+    assert_eq!(read("12", stage), Ok(Epoch::Seconds(12)));
+    assert_eq!(read("context", stage), Ok(Epoch::Context("context".into())));
+    assert_eq!(read("src", stage), Ok(Epoch::Context("src".into())));
+    let Ok(Epoch::Added(add)) = read("WHEN", stage) else { panic!("{:?}", read("when", stage)) };
+    assert_eq!(add.source, CopySource::Http("https://h/2".into()));
+    assert_eq!(add.checksum.as_deref(), Some("sha256:0"));
+    for (value, file) in [
+        ("img", stage),
+        ("x", stage),
+        ("when", "FROM busybox AS when\nADD https://h/x /\nFROM scratch"),
+        ("when", "FROM scratch AS when\nADD https://h/x https://h/y /\nFROM scratch"),
+        ("when", "FROM scratch AS when\nADD https://h/x /\nADD https://h/x /\nFROM scratch"),
+        ("when", "FROM scratch AS when\nADD https://h/x /\nENV a=b\nFROM scratch"),
+    ] {
+        assert_eq!(read(value, file), Err(format!("invalid SOURCE_DATE_EPOCH: {value}")), "{file}");
     }
 }
 

@@ -4,14 +4,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, makedev};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
-use super::mount;
+use super::{mount, place};
 use crate::sandbox::error::Failure;
 
 /// Character devices: name, major, minor.
 const NODES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// What whoever may do everything has besides, as far as the host has it (spec 3.2, `--security`).
+const INSECURE: [&str; 6] = ["kmsg", "cuse", "fuse", "kvm", "net/tun", "loop-control"];
+/// Loop devices that are shown, from the first on.
+const LOOPS: u32 = 8;
 
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
@@ -45,6 +51,34 @@ pub(super) fn mount(point: &OwnedFd, in_user_namespace: bool) -> Result<(), Fail
             rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, mode, makedev(major, minor))
         };
         made.map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))?;
+    }
+    Ok(())
+}
+
+/// Adds the host's devices for sandboxes without restrictions to `/dev` of `root`.
+pub(super) fn add_insecure(root: &OwnedFd, in_user_namespace: bool) -> Result<(), Failure> {
+    let dev = place::open(root, "/dev", OFlags::RDONLY | OFlags::DIRECTORY)
+        .map_err(|error| Failure::setup("open", "/dev", error))?;
+    let loops = (0..LOOPS).map(|number| format!("loop{number}"));
+    for name in INSECURE.map(str::to_owned).into_iter().chain(loops) {
+        let Ok(stat) = rustix::fs::stat(Path::new("/dev").join(&name)) else { continue };
+        if let Some((folder, _)) = name.split_once('/') {
+            match rustix::fs::mkdirat(&dev, folder, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(Failure::setup("create", format!("/dev/{folder}"), error)),
+            }
+        }
+        let made = if in_user_namespace {
+            lend(&dev, &name)
+        } else {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
+            rustix::fs::mknodat(&dev, &name, kind, mode, stat.st_rdev)
+        };
+        match made {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(Failure::setup("create", format!("/dev/{name}"), error)),
+        }
     }
     Ok(())
 }
