@@ -9,6 +9,7 @@ mod bad_builds;
 mod build;
 mod cache;
 mod cache_mounts;
+mod carry;
 mod conformance;
 mod fetching;
 mod interrupts;

@@ -12,6 +12,7 @@ use rbuild_parser::plan::{Op, Root, StepId, Target};
 use crate::assemble;
 use crate::bases::{Source, StoreBases};
 use crate::cancel::Cancel;
+use crate::carry::{Carry, Rounds};
 use crate::chain::Chain;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
 use crate::event::{Event, Observer, StepInfo};
@@ -55,29 +56,53 @@ pub fn build(
     observer.on(Event::Planned(&steps));
     let wants_image = output::wants_image(request);
 
-    let trace = Trace::new(&plan.steps, |base| bases[base as usize].id);
-    std::thread::scope(|scope| {
-        let sealer = Sealer::new(scope, &plan, wants_image);
-        let session = Session::new(Parts {
-            store,
-            request,
-            plan: &plan,
-            bases: &bases,
-            contexts: &inputs.contexts,
-            observer,
-            cancel,
-            sealer: &sealer,
-            fetch: &fetch,
-            trace: &trace,
+    let carry = Carry::import(request, observer);
+    let observer = &Rounds::new(observer);
+    loop {
+        let trace = Trace::new(&plan.steps, |base| bases[base as usize].id);
+        let outcome = std::thread::scope(|scope| {
+            let sealer = Sealer::new(scope, &plan, wants_image);
+            let session = Session::new(Parts {
+                store,
+                request,
+                plan: &plan,
+                bases: &bases,
+                contexts: &inputs.contexts,
+                observer,
+                cancel,
+                sealer: &sealer,
+                fetch: &fetch,
+                trace: &trace,
+                carry: &carry,
+            });
+            let outcome = run_steps(&session, &inputs.file, &steps);
+            sealer.end(outcome.is_err());
+            inputs.remember();
+            outcome.and_then(|()| finish(&session, &inputs.file))
         });
-        let outcome = run_steps(&session, &inputs.file, &steps);
-        sealer.end(outcome.is_err());
-        inputs.remember();
-        let built = outcome.and_then(|()| finish(&session, &inputs.file));
-        let built = built.and_then(|built| pins.save().map(|()| built).map_err(BuildError::from));
-        trace.save(store, &request.id, inputs.path.as_deref(), ended(&built, request));
-        built
-    })
+        let built = match outcome {
+            Ok(built) => pins.save().map(|()| built).map_err(BuildError::from),
+            Err(Stop::Again) => continue,
+            Err(Stop::Failed(error)) => Err(error),
+        };
+        let end = ended(&built, request);
+        trace.save(store, &request.id, inputs.path.as_deref(), end, || carry.builds(store));
+        return built;
+    }
+}
+
+/// Why the steps were not done to the end.
+enum Stop {
+    /// A result from elsewhere turned out not to be there: once more, without it.
+    Again,
+    /// The build failed.
+    Failed(BuildError),
+}
+
+impl<E: Into<BuildError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 /// What is remembered of how a build ended.
@@ -95,7 +120,7 @@ fn ended(
     }
 }
 
-fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) -> Result<(), BuildError> {
+fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) -> Result<(), Stop> {
     let steps = &session.plan.steps;
     let dependencies: Vec<Vec<usize>> = steps.iter().map(step_dependencies).collect();
     schedule::run(
@@ -103,7 +128,7 @@ fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) 
         session.request.parallel,
         |index| {
             if session.cancel.requested() {
-                return Err(BuildError::Interrupted);
+                return Err(Stop::Failed(BuildError::Interrupted));
             }
             let step = &steps[index];
             match step::perform(session, step) {
@@ -111,11 +136,16 @@ fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) 
                     session.finish(step.id, result);
                     Ok(())
                 }
-                Err(_) if session.cancel.requested() => Err(BuildError::Interrupted),
-                Err(failure) => Err(locate(failure, file, step.lines, &infos[index])),
+                Err(_) if session.cancel.requested() => Err(BuildError::Interrupted.into()),
+                Err(failure) if failure.again => Err(Stop::Again),
+                Err(failure) => Err(locate(failure, file, step.lines, &infos[index]).into()),
             }
         },
-        || session.cancel.cancel(),
+        |stop| match stop {
+            // What still runs has a result that the next round finds.
+            Stop::Again => {}
+            Stop::Failed(_) => session.cancel.cancel(),
+        },
     )
 }
 
@@ -174,12 +204,18 @@ fn roots_of(step: &rbuild_parser::plan::Step) -> Vec<&Root> {
 }
 
 /// Assembles the image from the steps' results, names it, and writes the outputs.
-fn finish(session: &Session<'_>, file: &Arc<SourceFile>) -> Result<Built, BuildError> {
+fn finish(session: &Session<'_>, file: &Arc<SourceFile>) -> Result<Built, Stop> {
     let target = &session.plan.target;
-    let chain = session.chain(&target.root).map_err(|failure| unlocated(failure, file))?;
+    let located = |failure: StepFailure| match failure.again {
+        true => Stop::Again,
+        false => unlocated(failure, file).into(),
+    };
+    let chain = session.chain(&target.root).map_err(located)?;
+    session.obtain(&chain).map_err(located)?;
     let image =
         if output::wants_image(session.request) { Some(put_image(session, target, &chain)?) } else { None };
     output::write(session, &chain, image.as_deref())?;
+    output::write_caches(session, &chain)?;
     Ok(Built { image: image.map(|image| image.id) })
 }
 

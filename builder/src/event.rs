@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rbuild_image::digest::LayerId;
 use rbuild_parser::source::LineRange;
 
 /// Index of a step in [`Event::Planned`].
@@ -93,6 +94,8 @@ pub enum Event<'a> {
     },
     /// A step was ended because another one failed, or because the user asked for it.
     Cancelled(StepRef),
+    /// Something happened to a cache that travels.
+    Cache(CacheEvent<'a>),
     /// An output is being written.
     Exporting {
         /// What and where to, as people say it: `docker archive to ./image.tar`.
@@ -103,6 +106,38 @@ pub enum Event<'a> {
         /// What and where to.
         what: &'a str,
         /// How long that took.
+        duration: Duration,
+    },
+}
+
+/// What happens to a cache from elsewhere (`--cache-from`, `--cache-to`).
+#[derive(Debug)]
+pub enum CacheEvent<'a> {
+    /// It is being read. Comes before the plan.
+    Importing {
+        /// Where it is, as people say it.
+        from: &'a str,
+    },
+    /// It was read.
+    Imported {
+        /// As in [`CacheEvent::Importing`].
+        from: &'a str,
+        /// How many steps it knows.
+        steps: usize,
+        /// How many layers it has.
+        layers: usize,
+        /// How long it took to read.
+        duration: Duration,
+    },
+    /// A layer was fetched because something needed its files.
+    Fetched {
+        /// Which.
+        layer: LayerId,
+        /// As in [`CacheEvent::Importing`].
+        from: &'a str,
+        /// Of the blob, in bytes.
+        size: u64,
+        /// How long it took.
         duration: Duration,
     },
 }

@@ -13,6 +13,7 @@
 //! - `planning`, `entitlements`, `bases`, `layouts`: the parser's plan, with base images from the store, or from archives.
 //! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
+//! - `carry`: a cache that travels between machines.
 //! - [`explain`]: what each build did, and why its steps ran or did not.
 //! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
 //! - [`cache_mount`]: the folders behind `RUN --mount=type=cache`.
@@ -27,6 +28,7 @@ mod bases;
 mod build;
 pub mod cache_mount;
 mod cancel;
+mod carry;
 mod chain;
 pub mod context;
 pub mod copy;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rbuild_image::place::Place;
 use rbuild_image::reference::Reference;
-use rbuild_image::registry::{Policy, Proxies, Registry};
+use rbuild_image::registry::{Compression, Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
 
 use crate::cache_mount::Locked;
@@ -27,6 +29,10 @@ pub struct Request {
     pub options: Options,
     /// Which steps must not come from the cache.
     pub no_cache: NoCache,
+    /// `--cache-from`: where results of other builds are looked up that the store does not have.
+    pub cache_from: Vec<Arc<dyn Place>>,
+    /// `--cache-to`: where this build's results are written to.
+    pub cache_to: Vec<CacheTarget>,
     /// `--network`: what a RUN without a `--network` of its own gets.
     pub network: Network,
     /// `--allow`: entitlements that the Dockerfile may ask for.
@@ -97,6 +103,28 @@ pub enum NoCache {
     All,
     /// Those of the stages with these names (lower case).
     Stages(Vec<String>),
+}
+
+/// One `--cache-to`.
+#[derive(Debug, Clone)]
+pub struct CacheTarget {
+    /// Where to.
+    pub place: Arc<dyn Place>,
+    /// How much.
+    pub mode: CacheMode,
+    /// Of the layers.
+    pub compression: Compression,
+    /// True if the build succeeds even if this fails (`ignore-error=true`).
+    pub ignore_errors: bool,
+}
+
+/// Which layers travel along with the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Those of the image.
+    Min,
+    /// Those of all steps.
+    Max,
 }
 
 /// `--network` of a build.

@@ -14,7 +14,7 @@ pub(crate) fn run<E: Send>(
     dependencies: &[Vec<usize>],
     bound: usize,
     work: impl Fn(usize) -> Result<(), E> + Sync,
-    on_error: impl Fn() + Sync,
+    on_error: impl Fn(&E) + Sync,
 ) -> Result<(), E> {
     let pool = Pool {
         state: Mutex::new(State::new(dependencies)),
@@ -69,7 +69,7 @@ fn dependents(dependencies: &[Vec<usize>]) -> Vec<Vec<usize>> {
     out
 }
 
-impl<E: Send, W: Fn(usize) -> Result<(), E> + Sync, C: Fn() + Sync> Pool<E, W, C> {
+impl<E: Send, W: Fn(usize) -> Result<(), E> + Sync, C: Fn(&E) + Sync> Pool<E, W, C> {
     fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,8 +118,8 @@ impl<E: Send, W: Fn(usize) -> Result<(), E> + Sync, C: Fn() + Sync> Pool<E, W, C
                 }
             }
             Err(error) if state.error.is_none() => {
+                (self.on_error)(&error);
                 state.error = Some(error);
-                (self.on_error)();
             }
             Err(_) => {}
         }
@@ -147,7 +147,7 @@ mod tests {
                 order.lock().unwrap().push(step);
                 Ok::<(), ()>(())
             },
-            || (),
+            |_| (),
         );
         assert_eq!(outcome, Ok(()));
         let order = order.into_inner().unwrap();
@@ -171,7 +171,7 @@ mod tests {
                 barrier.wait();
                 Ok::<(), ()>(())
             },
-            || (),
+            |_| (),
         );
         assert_eq!(outcome, Ok(()));
     }
@@ -188,7 +188,7 @@ mod tests {
                 now.fetch_sub(1, Ordering::SeqCst);
                 Ok::<(), ()>(())
             },
-            || (),
+            |_| (),
         );
         assert_eq!(outcome, Ok(()));
         assert!(most.into_inner() <= 3);
@@ -205,7 +205,7 @@ mod tests {
                 ran.lock().unwrap().push(step);
                 if step == 1 { Err("no") } else { Ok(()) }
             },
-            || {
+            |_| {
                 cancelled.fetch_add(1, Ordering::SeqCst);
             },
         );

@@ -1,7 +1,7 @@
 //! One build under way: what its steps share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::layer::view::View;
@@ -10,6 +10,7 @@ use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Plan, Root, Step, StepId};
 
 use crate::cancel::Cancel;
+use crate::carry::Carry;
 use crate::chain::Chain;
 use crate::context::Context;
 use crate::copy::Fetch;
@@ -62,6 +63,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) sealer: &'a dyn Seal,
     pub(crate) fetch: &'a (dyn Fetch + Sync),
     pub(crate) trace: &'a Trace,
+    pub(crate) carry: &'a Carry<'a>,
 }
 
 impl<'a> std::ops::Deref for Session<'a> {
@@ -117,23 +119,39 @@ impl<'a> Session<'a> {
         Ok(chain)
     }
 
-    /// A layer that a chain names. It cannot be missing: the build holds a lease on what it uses.
+    /// A layer that a chain names. The build holds a lease on those of the store; others are fetched from the cache
+    /// that was imported.
     pub(crate) fn layer(&self, id: LayerId) -> Result<Layer, StepFailure> {
-        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = layers.get(&id) {
+        if let Some(layer) = self.layers().get(&id) {
             return Ok(layer.clone());
         }
-        let layer = self
-            .store
-            .layer(id)
-            .map_err(StepFailure::store)?
-            .ok_or_else(|| StepFailure::new(format!("layer {id} has vanished from the store")))?;
-        layers.insert(id, layer.clone());
+        let layer = match self.store.layer(id).map_err(StepFailure::store)? {
+            Some(layer) => layer,
+            None if self.carry.is_empty() => {
+                return Err(StepFailure::new(format!("layer {id} has vanished from the store")));
+            }
+            None => self.carry.obtain(self.store, id).ok_or_else(StepFailure::lost)?,
+        };
+        self.layers().insert(id, layer.clone());
         Ok(layer)
+    }
+
+    fn layers(&self) -> MutexGuard<'_, BTreeMap<LayerId, Layer>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the layers of a chain into the store that are still elsewhere.
+    pub(crate) fn obtain(&self, chain: &Chain) -> Result<(), StepFailure> {
+        if self.carry.is_empty() || self.carry.obtain_all(self.store, chain.layers()) {
+            Ok(())
+        } else {
+            Err(StepFailure::lost())
+        }
     }
 
     /// The merged files of a chain, without mounting anything.
     pub(crate) fn view(&self, chain: &Chain) -> Result<View, StepFailure> {
+        self.obtain(chain)?;
         let mut open = Vec::with_capacity(chain.layers().len());
         for layer in chain.stack() {
             open.push(self.layer(layer)?.open_fs().map_err(StepFailure::store)?);
@@ -190,16 +208,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The record under a key, if its layer is there and whole.
+    /// The record under a key: one of the store whose layer is there and whole, or one from elsewhere. The layer of
+    /// that is fetched when somebody needs its files.
     pub(crate) fn cached(&self, key: RecordKey) -> Result<Option<StepRecord>, StepFailure> {
-        let Some(bytes) = self.store.record(key).map_err(StepFailure::store)? else { return Ok(None) };
+        let bytes = self.store.record(key).map_err(StepFailure::store)?;
         // A record that cannot be read is a miss: it is from another version, or damaged.
-        let Ok(record) = serde_json::from_slice::<StepRecord>(&bytes) else { return Ok(None) };
-        let Some(layer) = self.store.layer(record.layer).map_err(StepFailure::store)? else {
-            return Ok(None);
-        };
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(record.layer, layer);
-        Ok(Some(record))
+        let record = bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok());
+        if let Some(record) = record
+            && let Some(layer) = self.store.layer(record.layer).map_err(StepFailure::store)?
+        {
+            self.layers().insert(record.layer, layer);
+            return Ok(Some(record));
+        }
+        let Some(carried) = self.carry.record(key) else { return Ok(None) };
+        self.put_record(key, &carried.record)?;
+        if let Some(log) = &carried.log {
+            let temp = self.store.temp().map_err(StepFailure::store)?;
+            let path = temp.path().join("log.zst");
+            std::fs::write(&path, log).map_err(|cause| StepFailure::io("keep an imported log", &cause))?;
+            self.store.put_log(key, &path).map_err(StepFailure::store)?;
+        }
+        Ok(Some(carried.record.clone()))
     }
 
     /// Stores a step's record.
@@ -209,7 +238,11 @@ impl<'a> Session<'a> {
         record: &StepRecord,
         layer: &Layer,
     ) -> Result<(), StepFailure> {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(record.layer, layer.clone());
+        self.layers().insert(record.layer, layer.clone());
+        self.put_record(key, record)
+    }
+
+    fn put_record(&self, key: RecordKey, record: &StepRecord) -> Result<(), StepFailure> {
         let bytes = serde_json::to_vec(record).expect("the record has only strings, numbers and lists");
         self.store.put_record(key, &bytes).map_err(StepFailure::store)
     }

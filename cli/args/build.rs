@@ -25,6 +25,16 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "NAME=SOURCE")]
     pub(crate) build_context: Vec<String>,
 
+    /// Look results up in a cache from elsewhere, too: type=local,src=FOLDER[,tag=TAG] or
+    /// type=registry,ref=NAME, or only NAME
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) cache_from: Vec<String>,
+
+    /// Write the results to a cache for others: type=local,dest=FOLDER[,tag=TAG] or type=registry,ref=NAME,
+    /// with mode=min|max, compression=gzip|zstd|uncompressed, ignore-error=true|false
+    #[arg(long, value_name = "DEST")]
+    pub(crate) cache_to: Vec<String>,
+
     /// Check the Dockerfile instead of building: print warnings, exit with 1 if there are any
     #[arg(long)]
     pub(crate) check: bool,

@@ -1,6 +1,7 @@
 //! `rbuild build`.
 
 mod agents;
+mod caches;
 mod check;
 mod failure;
 mod interrupt;

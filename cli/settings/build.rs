@@ -10,7 +10,7 @@ use rbuild_builder::lock::{Lock, Mode};
 use rbuild_image::registry;
 
 pub(crate) use self::rights::{Entitlements, Network, SshAgent};
-use super::{Config, Environment, OutputSettings, OutputTarget, pairs};
+use super::{CachePlace, CacheTo, Config, Environment, OutputSettings, OutputTarget, cache, pairs};
 use crate::args::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
 use crate::exit::Failure;
 
@@ -35,6 +35,10 @@ pub(crate) struct BuildSettings {
     pub(crate) no_cache: bool,
     /// No step of these stages may.
     pub(crate) no_cache_stages: Vec<String>,
+    /// Where results of other builds are looked up.
+    pub(crate) cache_from: Vec<CachePlace>,
+    /// Where the results of this build are written to.
+    pub(crate) cache_to: Vec<CacheTo>,
     /// Show the output of steps that come from the cache.
     pub(crate) replay_logs: bool,
     /// Say at the end why steps ran.
@@ -221,6 +225,8 @@ impl BuildSettings {
                 .filter(|p| !p.is_empty()),
             no_cache: args.no_cache,
             no_cache_stages: args.no_cache_filter,
+            cache_from: args.cache_from.iter().map(|text| cache::from(text)).collect::<Result<_, _>>()?,
+            cache_to: args.cache_to.iter().map(|text| cache::to(text)).collect::<Result<_, _>>()?,
             replay_logs: args.replay_logs,
             explain: args.explain,
             network: Network::parse(&args.network)?,

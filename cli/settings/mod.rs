@@ -1,6 +1,7 @@
 //! What is meant: arguments and environment put together, checked, with all defaults filled in.
 
 mod build;
+mod cache;
 mod config;
 mod environment;
 mod output;
@@ -11,6 +12,7 @@ mod run;
 pub(crate) use build::{
     BuildSettings, ContextSource, DockerfileSource, Look, Network, ProgressMode, Secret, SshAgent, is_remote,
 };
+pub(crate) use cache::{CachePlace, CacheTo};
 pub(crate) use config::Config;
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};

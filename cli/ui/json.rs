@@ -15,6 +15,7 @@
 //! | `step` | `step`, `stage`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
 //! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
 //! | `notice` | `message` | something outside of the Dockerfile is not as it should be, and the build goes on without it |
+//! | `cache` | `from`, for people; `state` (`importing`, `imported`, `fetched`); `steps` and `layers`: how many it has; `layer`, `size` in bytes; `duration` | a cache from elsewhere is read, or a layer of it is fetched |
 //! | `export` | `what`, for people | a result is being written |
 //! | `exported` | `what`, `duration` | it is there |
 //! | `error` | `message`, and as far as known `file`, `line`, `end_line`, `help`; `log`: the end of the failed step's output | last, once for each mistake, if the build failed |
@@ -23,7 +24,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rbuild_builder::event::{Event, Observer, StepInfo, StepRef, Stream};
+use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef, Stream};
 use rbuild_image::registry::{self, LayerState};
 use serde_json::{Value, json};
 
@@ -150,6 +151,7 @@ impl<W: Write + Send> Observer for Json<W> {
                 "end_line": warning.lines.last,
             })),
             Event::Notice(notice) => state.write(&json!({"type": "notice", "message": notice})),
+            Event::Cache(event) => state.write(&cache(&event)),
             Event::Waiting { step, holder } => {
                 let mut object = state.about(step, "waiting");
                 object["holder"] = holder.into();
@@ -183,6 +185,21 @@ fn plan_entry((step, info): (StepRef, &StepInfo)) -> Value {
         "instruction": info.instruction,
         "line": info.lines.first,
     })
+}
+
+/// What happened to a cache from elsewhere.
+fn cache(event: &CacheEvent<'_>) -> Value {
+    match event {
+        CacheEvent::Importing { from } => json!({"type": "cache", "from": from, "state": "importing"}),
+        CacheEvent::Imported { from, steps, layers, duration } => json!({
+            "type": "cache", "from": from, "state": "imported", "steps": steps, "layers": layers,
+            "duration": seconds(*duration),
+        }),
+        CacheEvent::Fetched { layer, from, size, duration } => json!({
+            "type": "cache", "from": from, "state": "fetched", "layer": layer.to_string(), "size": size,
+            "duration": seconds(*duration),
+        }),
+    }
 }
 
 fn layer_state(state: LayerState) -> &'static str {

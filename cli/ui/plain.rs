@@ -16,12 +16,13 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rbuild_builder::event::{Event, Observer, StepInfo, StepRef};
+use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef};
 use rbuild_parser::lint::Warning;
 
 use super::log::Lines;
 use super::progress::{Progress, lock};
 use super::{Direction, Report, Style, transfer};
+use crate::format::human;
 
 /// The view.
 pub(super) struct Plain<W> {
@@ -148,6 +149,10 @@ impl<W: Write + Send> Observer for Plain<W> {
                 state.speaking = None;
                 let _ = writeln!(text, "{} {notice}\n", self.style.warning("WARNING:"));
             }
+            Event::Cache(event) => {
+                state.speaking = None;
+                let _ = writeln!(text, "#0 {}", cache(&event));
+            }
             Event::Waiting { step, holder } => {
                 state.turn(step, &mut text);
                 let _ = writeln!(text, "#{} {}", step + 1, waiting(holder));
@@ -178,6 +183,20 @@ impl<W: Write + Send> Progress for Plain<W> {
 /// What is said of a warning, in BuildKit's form (spec 9.4).
 pub(super) fn warning_text(warning: &Warning) -> String {
     format!("{}: {} (line {})", warning.rule.name(), warning.message, warning.lines.first)
+}
+
+/// What is said of a cache from elsewhere.
+pub(super) fn cache(event: &CacheEvent<'_>) -> String {
+    match event {
+        CacheEvent::Importing { from } => format!("importing the cache from {from}"),
+        CacheEvent::Imported { steps, layers, duration, .. } => {
+            format!("DONE {:.1}s: {steps} steps, {layers} layers\n", duration.as_secs_f64())
+        }
+        CacheEvent::Fetched { from, size, duration, .. } => {
+            let (size, seconds) = (human::size(*size), duration.as_secs_f64());
+            format!("fetched a layer of {size} from {from} in {seconds:.1}s")
+        }
+    }
 }
 
 /// What is said of a step that another process runs.

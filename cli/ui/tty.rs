@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rbuild_builder::event::{Event, Observer, StepInfo, StepRef};
 
 use super::log::{Lines, visible};
-use super::plain::{waiting, warning_text};
+use super::plain::{cache, waiting, warning_text};
 use super::print::to_stderr;
 use super::progress::{Progress, lock};
 use super::transfer::{self, Sum};
@@ -211,6 +211,9 @@ impl Observer for Tty {
             }
             Event::Notice(notice) => {
                 history = Some(format!("{} {notice}", self.style.warning("WARNING:")));
+            }
+            Event::Cache(event) => {
+                history = Some(format!("{} {}", self.style.faint("CACHE "), cache(&event).trim_end()));
             }
             Event::Waiting { step, holder } => {
                 let title = state.steps.get(step).map_or("", |i| i.title.as_str());

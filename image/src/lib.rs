@@ -8,6 +8,7 @@
 //! - [`store`]: where layers, images and records are kept.
 //! - [`archive`]: images as tars and folders that docker, podman and skopeo exchange.
 //! - [`registry`]: images over the network.
+//! - [`place`]: where a cache travels: blobs by their digests, and one head.
 //! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
 //!
 //! Two things hold everywhere. What arrives from outside (an archive, a config, a tar entry) is not trusted: it is
@@ -22,6 +23,7 @@ pub mod digest;
 pub mod json;
 pub mod layer;
 pub mod manifest;
+pub mod place;
 pub mod platform;
 pub mod reference;
 pub mod registry;

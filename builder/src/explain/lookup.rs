@@ -98,6 +98,8 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
         for id in store.build_ids()?.iter().rev().filter(|id| id.as_str() < build.id.as_str()) {
             earlier.extend(BuildRecord::load(store, id)?);
         }
+        earlier.extend(build.carried.iter().cloned());
+        earlier.sort_by_key(|build| std::cmp::Reverse((build.started.secs, build.started.nanos)));
     }
     let lookup = Lookup { store, build, earlier };
     let mut steps = Vec::with_capacity(build.steps.len());
@@ -136,7 +138,8 @@ impl Lookup<'_> {
         }
         let now = Keyed { digest, key: fields.clone() };
         let same = |build: &BuildRecord, then: &BuildStep| {
-            build.dockerfile == self.build.dockerfile
+            // Builds from elsewhere were of the same Dockerfile, wherever it lay.
+            (build.dockerfile.is_empty() || build.dockerfile == self.build.dockerfile)
                 && (&then.stage, then.ordinal) == (&step.stage, step.ordinal)
         };
         if let Some((build, at)) = self.find(same)

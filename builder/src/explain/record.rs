@@ -30,6 +30,11 @@ impl BuildId {
         Self(format!("{:010x}{micros:05x}-{}-{count}", now.secs, std::process::id()))
     }
 
+    /// Stands for the build that made a cache from elsewhere; no build of this store has it.
+    pub(crate) fn carried(from: &str) -> Self {
+        Self(format!("in {from}"))
+    }
+
     /// As it is printed.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -58,7 +63,7 @@ pub struct BuildRecord {
     pub started: Timestamp,
     /// How long it took, in milliseconds.
     pub millis: u64,
-    /// The Dockerfile: an absolute path, or `-` for standard input.
+    /// The Dockerfile: an absolute path, `-` for standard input, or empty where it is not known.
     pub dockerfile: String,
     /// The image that came out, if one did.
     pub image: Option<ImageId>,
@@ -68,6 +73,9 @@ pub struct BuildRecord {
     pub outcome: Outcome,
     /// In the order of the plan.
     pub steps: Vec<BuildStep>,
+    /// Builds of other machines whose caches were imported; only where a step had to run nevertheless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Self>,
 }
 
 /// How a build ended.

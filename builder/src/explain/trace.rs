@@ -63,7 +63,12 @@ impl Trace {
         self.change(step, |it| (it.status, it.log) = (status, it.log || log));
     }
 
-    /// Stores the record of the build. That it cannot be stored is no reason for a build to fail: it only cannot be
+    /// What is known of the steps so far.
+    pub(crate) fn steps(&self) -> Vec<BuildStep> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stores the record of the build, with the builds from elsewhere that `carried` knows if they explain anything. That it cannot be stored is no reason for a build to fail: it only cannot be
     /// explained.
     pub(crate) fn save(
         &self,
@@ -71,9 +76,13 @@ impl Trace {
         id: &BuildId,
         dockerfile: Option<&Path>,
         end: (Outcome, Option<ImageId>, Vec<String>),
+        carried: impl FnOnce() -> Vec<BuildRecord>,
     ) {
         let (outcome, image, names) = end;
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let steps = self.steps();
+        let is_miss = |step: &BuildStep| step.fields.is_some() && !step.forced;
+        let carried = if steps.iter().any(is_miss) { carried() } else { Vec::new() };
         let record = BuildRecord {
             id: id.clone(),
             started: self.started.0,
@@ -82,7 +91,8 @@ impl Trace {
             image,
             names,
             outcome,
-            steps: self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            steps,
+            carried,
         };
         let _ = record.save(store);
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use rbuild_image::store::Image;
 
+use crate::carry::export;
 use crate::chain::Chain;
 use crate::error::BuildError;
 use crate::event::Event;
@@ -36,6 +37,23 @@ pub(crate) fn write(session: &Session<'_>, chain: &Chain, image: Option<&Image>)
         };
         outcome.map_err(|cause| BuildError::Output { what: what.clone(), cause })?;
         session.observer.on(Event::Exported { what: &what, duration: started.elapsed() });
+    }
+    Ok(())
+}
+
+/// Writes what the build knows to where others look for it.
+pub(crate) fn write_caches(session: &Session<'_>, chain: &Chain) -> Result<(), BuildError> {
+    for target in &session.request.cache_to {
+        let what = format!("cache to {}", target.place.name());
+        let started = Instant::now();
+        session.observer.on(Event::Exporting { what: &what });
+        match export(session.store, session.carry, &session.trace.steps(), chain, target) {
+            Ok(()) => session.observer.on(Event::Exported { what: &what, duration: started.elapsed() }),
+            Err(cause) if target.ignore_errors => {
+                session.observer.on(Event::Notice(&format!("failed to write the {what}: {cause}")));
+            }
+            Err(cause) => return Err(BuildError::Output { what, cause }),
+        }
     }
     Ok(())
 }

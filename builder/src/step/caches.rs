@@ -100,7 +100,7 @@ fn want<'a>(session: &Session<'_>, mount: &'a Mount) -> Result<Option<Wanted<'a>
     let MountKind::Cache { id, sharing, readonly, owner, from, .. } = &mount.kind else { return Ok(None) };
     let start = from.as_ref().map(|(from, source)| files(from, source));
     let content = start.as_ref().map(|files| copy::content(session, files)).transpose()?;
-    let identity = Owned { id, owner: *owner, content: content.map(|selected| selected.content) };
+    let identity = Owned { id, owner: *owner, content: content.map(|(digest, _)| digest) };
     Ok(Some(Wanted { identity, sharing: *sharing, writes: !readonly, start }))
 }
 

@@ -6,8 +6,10 @@ use rbuild_image::digest::LayerId;
 use rbuild_image::layer::OwnTimes;
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Copy, CopySource, Root, Step};
+use rbuild_runtime::users::owner_needs_files;
 
-use super::{Making, StepFailure, find_or_make, key, log::StepLog};
+use super::{Making, StepFailure, find, find_or_make, key, log::StepLog};
+use crate::carry;
 use crate::chain::Chain;
 use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, apply, digest, select};
 use crate::explain::Selected;
@@ -20,12 +22,23 @@ pub(crate) fn perform(
     parent: &Chain,
     copy: &Copy,
 ) -> Result<StepRecord, StepFailure> {
+    let names = names(parent, copy);
+    let below = (!copy.link).then_some(parent);
+    let known = known_content(session, copy, names)?;
+    if let Some(content) = known.content {
+        let key = key(session, below, StepKeyKind::Copy(copy_key(copy, content)));
+        if let Some(record) = find(session, step, &key)? {
+            return Ok(record);
+        }
+    }
     let source = session.context(&copy.from)?;
-    let dest = session.view(parent)?;
+    let dest = session.view(names.unwrap_or(&Chain::scratch()))?;
     let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
     let content = digest(&selection).map_err(failure)?;
-    let below = (!copy.link).then_some(parent);
-    let key = key(session, below, StepKeyKind::Copy(copy_key(copy, &content)));
+    if let Some(name) = known.name {
+        session.carry.remember_copy(name, text(&content));
+    }
+    let key = key(session, below, StepKeyKind::Copy(copy_key(copy, text(&content))));
     let digest = key.digest();
     let mut latest = None;
     let record = find_or_make(session, step, parent, key, |making, _| {
@@ -66,7 +79,36 @@ fn write(
     Ok(OwnTimes::IgnoreSince(started))
 }
 
-fn copy_key(copy: &Copy, content: &CopyDigest) -> CopyKey {
+/// The chain in which the names of `--chown` are looked up, if it has any. Nothing else of what is below a copy has to
+/// be there to know what is copied.
+fn names<'a>(parent: &'a Chain, copy: &Copy) -> Option<&'a Chain> {
+    let has_names = copy.chown.as_deref().is_some_and(|spec| !spec.is_empty() && owner_needs_files(spec));
+    (has_names && !copy.link).then_some(parent)
+}
+
+/// What is known of a copy without looking at files.
+struct KnownContent {
+    /// Under which the digest can be remembered.
+    name: Option<String>,
+    /// The digest.
+    content: Option<String>,
+}
+
+fn known_content(
+    session: &Session<'_>,
+    copy: &Copy,
+    names: Option<&Chain>,
+) -> Result<KnownContent, StepFailure> {
+    let key = copy_key(copy, String::new());
+    if !session.carry.wants_copies() || key.origin != Origin::Layers {
+        return Ok(KnownContent { name: None, content: None });
+    }
+    let name = carry::copy_name(&session.chain(&copy.from)?, names, copy, &key);
+    let content = name.as_deref().and_then(|name| session.carry.copied(name));
+    Ok(KnownContent { name, content })
+}
+
+fn copy_key(copy: &Copy, content: String) -> CopyKey {
     CopyKey {
         add: copy.add,
         origin: Origin::of(&copy.from),
@@ -77,7 +119,7 @@ fn copy_key(copy: &Copy, content: &CopyDigest) -> CopyKey {
         parents: copy.parents,
         exclude: copy.exclude.clone(),
         unpack: copy.unpack,
-        content: text(content),
+        content,
     }
 }
 
@@ -99,12 +141,21 @@ pub(crate) fn linked(from: Root, source: &str, dest: &str) -> Copy {
     }
 }
 
-/// The digest of what a copy selects, for the key of a mount that shows the same files.
-pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<Selected, StepFailure> {
+/// The digest of what a copy selects, for the key of a mount that shows the same files; and the files, unless the
+/// digest was known without them.
+pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<(String, Option<Selected>), StepFailure> {
+    let known = known_content(session, copy, None)?;
+    if let Some(content) = known.content {
+        return Ok((content, None));
+    }
     let source = session.context(&copy.from)?;
     let nothing = session.view(&Chain::scratch())?;
     let selection = select(copy, &source, &nothing, session.fetch).map_err(failure)?;
-    Ok(selected(digest(&selection).map_err(failure)?))
+    let selected = selected(digest(&selection).map_err(failure)?);
+    if let Some(name) = known.name {
+        session.carry.remember_copy(name, selected.content.clone());
+    }
+    Ok((selected.content.clone(), Some(selected)))
 }
 
 fn selected(content: CopyDigest) -> Selected {
@@ -123,7 +174,7 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId,
     let dest = session.view(&nothing)?;
     let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
     let content = digest(&selection).map_err(failure)?;
-    let key = key(session, None, StepKeyKind::Copy(copy_key(copy, &content)));
+    let key = key(session, None, StepKeyKind::Copy(copy_key(copy, text(&content))));
     let digest = key.digest();
     if let Some(record) = session.cached(digest)? {
         return Ok(record.layer);

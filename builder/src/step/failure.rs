@@ -18,11 +18,25 @@ pub(crate) struct StepFailure {
     pub(crate) log_tail: Vec<u8>,
     /// False where BuildKit reports the error without a line (spec 10.1).
     pub(crate) located: bool,
+    /// True if a layer from elsewhere cannot be had: the build starts over without it.
+    pub(crate) again: bool,
 }
 
 impl StepFailure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, exit: None, log_tail: Vec::new(), located: true }
+        Self {
+            message: message.into(),
+            help: None,
+            exit: None,
+            log_tail: Vec::new(),
+            located: true,
+            again: false,
+        }
+    }
+
+    /// A layer that was a hit turns out not to be there.
+    pub(crate) fn lost() -> Self {
+        Self { again: true, ..Self::new("a layer of the imported cache cannot be had") }
     }
 
     pub(crate) fn io(doing: &str, cause: &io::Error) -> Self {

@@ -59,6 +59,21 @@ pub(crate) fn key(session: &Session<'_>, parent: Option<&Chain>, kind: StepKeyKi
     }
 }
 
+/// The record under `key`, if there is one already.
+pub(crate) fn find(
+    session: &Session<'_>,
+    step: &Step,
+    key: &StepKey,
+) -> Result<Option<StepRecord>, StepFailure> {
+    if !session.may_use_cache(step) {
+        return Ok(None);
+    }
+    let digest = key.digest();
+    let Some(record) = session.cached(digest)? else { return Ok(None) };
+    session.trace.keyed(step.id, digest);
+    Ok(Some(hit(session, step, digest, record)))
+}
+
 /// The record under `key`: an earlier one, or that of the layer that `make` makes now.
 ///
 /// `make` fills the layer's folder, and says which modification times in it are its own.
@@ -92,6 +107,7 @@ pub(crate) fn find_or_make(
             session.observer.on(Event::Done { step: index, duration: started.elapsed() });
             Ok(record)
         }
+        Err(failure) if failure.again => Err(failure),
         Err(failure) if session.cancel.requested() => {
             session.trace.failed(step.id, true, log.kept());
             session.observer.on(Event::Cancelled(index));

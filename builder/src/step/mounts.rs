@@ -47,9 +47,8 @@ pub(crate) fn keys(session: &Session<'_>, run: &Run) -> Result<(Vec<MountKey>, V
 
 fn key(session: &Session<'_>, mount: &Mount, sets: &mut Vec<Selected>) -> Result<MountKey, StepFailure> {
     let mut content = |from: &Root, source: &str| {
-        let selected = copy::content(session, &files(from, source))?;
-        let digest = selected.content.clone();
-        sets.push(selected);
+        let (digest, selected) = copy::content(session, &files(from, source))?;
+        sets.extend(selected);
         Ok::<_, StepFailure>(digest)
     };
     let kind = match mount.kind.clone() {

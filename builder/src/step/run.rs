@@ -130,6 +130,7 @@ fn spec(
 /// The parent's layers, and the folder that takes the changes.
 fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFailure> {
     let mut lowers: Vec<PathBuf> = Vec::with_capacity(making.parent.layers().len());
+    session.obtain(making.parent)?;
     for layer in making.parent.stack() {
         lowers.push(session.layer(layer)?.fs_path());
     }

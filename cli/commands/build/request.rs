@@ -15,6 +15,7 @@ use rbuild_image::registry::Registry;
 use rbuild_parser::plan::{NamedContext, Options};
 
 use super::agents::Agents;
+use super::caches::Caches;
 use crate::commands::find;
 use crate::exit::Failure;
 use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, OutputFormat, OutputTarget};
@@ -24,6 +25,8 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
     let (context, dockerfile) = sources(settings)?;
     let (contexts, named) = contexts(&settings.contexts)?;
     let platform = settings.platform.as_deref().map(platform).transpose()?;
+    let registry = Registry::new(settings.registry.clone());
+    let caches = Caches::new(&registry, platform.as_deref())?;
     Ok(Request {
         id: BuildId::new(),
         context,
@@ -39,6 +42,8 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
             ..Options::default()
         },
         no_cache: no_cache(settings),
+        cache_from: settings.cache_from.iter().map(|place| caches.place(place)).collect(),
+        cache_to: settings.cache_to.iter().map(|to| caches.target(to)).collect(),
         network: match settings.network {
             settings::Network::None => Network::None,
             settings::Network::Default | settings::Network::Host => Network::Host,
@@ -51,7 +56,7 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
         locked_caches: settings.locked_caches,
         proxies: settings.registry.proxies.clone(),
         outputs: settings.outputs.iter().filter_map(output).collect(),
-        registry: Registry::new(settings.registry.clone()),
+        registry,
         pull: settings.pull,
         lock: settings.lock.clone(),
         parallel: steps_at_once(),

@@ -1,10 +1,10 @@
 //! A layer's name inside the store: BLAKE3 over its canonical entries.
 //!
-//! Format, version 1. The hash runs over [`TAG`] and then, for each entry in canonical order, over
+//! Format, version 2. The hash runs over [`TAG`] and then, for each entry in canonical order, over
 //!
 //! ```text
 //! u32 length, path · u8 kind · u32 mode · u32 uid · u32 gid · time · kind's own · capability
-//! time        u8 0 when left out, else u8 1 · i64 seconds · u32 nanoseconds
+//! time        u8 0 when left out, else u8 1 · i64 seconds
 //! kind's own  file 'f': u64 size · 32 bytes BLAKE3 of the content    directory 'd': u8 opaque
 //!             symlink 'l', hard link 'h': u32 length, target         device 'c', 'b': u32 major · u32 minor
 //!             fifo 'p', whiteout 'w': nothing
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! All numbers little-endian. Every field is fixed in size or carries its length, so no two layers write the same
-//! bytes. The layer's root directory is not part of it: its tar does not have it either.
+//! bytes. The layer's root directory is not part of it: its tar does not have it either. Nor are the fractions of
+//! seconds, which a tar does not have: so a layer that travelled as a tar can be proved to be the one it is said to be.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ use crate::digest::LayerId;
 use crate::time::Timestamp;
 
 /// Says what is hashed, and in which version of the format.
-const TAG: &[u8] = b"rbuild layer 1\n";
+const TAG: &[u8] = b"rbuild layer 2\n";
 
 /// Which modification times belong to a layer's identity (design section 4).
 ///
@@ -34,7 +35,7 @@ pub enum OwnTimes {
     KeepAll,
     /// No time counts.
     IgnoreAll,
-    /// Times at or after this one, the start of the step, do not count.
+    /// Times of the second in which the step began do not count, and none after it.
     IgnoreSince(Timestamp),
 }
 
@@ -43,7 +44,7 @@ impl OwnTimes {
         match self {
             Self::KeepAll => true,
             Self::IgnoreAll => false,
-            Self::IgnoreSince(start) => (time.secs, time.nanos) < (start.secs, start.nanos),
+            Self::IgnoreSince(start) => time.secs < start.secs,
         }
     }
 }
@@ -74,7 +75,6 @@ impl Identity {
         if self.times.counts(entry.mtime) {
             record.push(1);
             record.extend(entry.mtime.secs.to_le_bytes());
-            record.extend(entry.mtime.nanos.to_le_bytes());
         } else {
             record.push(0);
         }

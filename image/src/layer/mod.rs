@@ -16,6 +16,7 @@
 //! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer
 //! except [`View::lookup`], which resolves it inside the layers.
 
+mod bounded;
 mod compression;
 mod content;
 mod entry;
@@ -35,6 +36,8 @@ mod unpack_parents;
 pub mod view;
 mod walk;
 
+pub(crate) use bounded::Bounded;
+pub use bounded::unpack_blob;
 pub use compression::{Compression, decoder};
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;

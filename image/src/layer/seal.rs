@@ -45,6 +45,8 @@ pub struct Sealed {
     pub tar: TarSummary,
     /// How many entries it has.
     pub entries: u64,
+    /// Bytes of content, hard links counted once.
+    pub bytes: u64,
 }
 
 /// The identity of a layer's directory, and how much it holds.
@@ -80,9 +82,7 @@ pub fn identify(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Resul
     } else {
         pieces.par_iter().map(read).collect::<Result<Vec<_>, _>>()?
     };
-    let bytes =
-        entries.iter().map(|entry| if let EntryKind::File { size } = entry.kind { size } else { 0 }).sum();
-    let count = entries.len() as u64;
+    let (count, bytes) = (entries.len() as u64, content_size(&entries));
     let contents = pieces.iter().zip(reads.into_iter().map(|read| read.contents));
     Ok(Identified { identity: combine(entries, contents, times), entries: count, bytes })
 }
@@ -118,11 +118,15 @@ pub fn seal(
     out: Option<&mut dyn Write>,
 ) -> Result<Sealed, LayerError> {
     let entries = walk(dir, flavour)?;
-    let count = entries.len() as u64;
+    let (count, bytes) = (entries.len() as u64, content_size(&entries));
     let (tar, contents) = stream(dir, &entries, true, out)?;
     let pieces = content::pieces(&entries);
     let identity = combine(entries, pieces.iter().zip(contents), times);
-    Ok(Sealed { identity, tar, entries: count })
+    Ok(Sealed { identity, tar, entries: count, bytes })
+}
+
+fn content_size(entries: &[Entry]) -> u64 {
+    entries.iter().map(|entry| if let EntryKind::File { size } = entry.kind { size } else { 0 }).sum()
 }
 
 /// Puts the identity together from the entries and what reading found out about their content.

@@ -15,6 +15,8 @@ pub(super) const MANIFEST_TYPES: [&str; 4] =
 pub(super) struct Document {
     pub(super) digest: ManifestDigest,
     pub(super) kind: Kind,
+    /// As they came.
+    pub(super) bytes: Vec<u8>,
 }
 
 /// What a document is.
@@ -69,7 +71,8 @@ impl Document {
         } else {
             serde_json::from_slice(&bytes).map(Kind::Manifest)
         };
-        Ok(Self { digest: ManifestDigest(digest), kind: kind.map_err(|error| wrong(error.to_string()))? })
+        let kind = kind.map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { digest: ManifestDigest(digest), kind, bytes })
     }
 }
 

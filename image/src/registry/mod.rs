@@ -6,7 +6,8 @@
 //!   or prints; what happens is told to a [`Progress`].
 //! - `endpoint` turns the domain of a name into hosts to ask (mirrors, Docker Hub's aliases, plain http), `tls` and
 //!   `http` make connections to one, `auth` and [`DockerConfig`] say who asks, `client` has one function for each call
-//!   of the API, `retry` says what is tried again, `transfer` moves images.
+//!   of the API, `retry` says what is tried again, `transfer` moves images,
+//!   and [`Place`] keeps other artifacts in a repository.
 //!
 //! Invariants:
 //! - Nothing that a registry says is believed. Every document and blob is bounded, and compared with the size and the
@@ -24,6 +25,7 @@ mod documents;
 mod endpoint;
 mod error;
 mod http;
+mod place;
 mod platforms;
 mod progress;
 mod resolve;
@@ -37,8 +39,11 @@ mod uri;
 pub use client::Registry;
 pub use credentials::{Credential, DockerConfig, Secret};
 pub use error::RegistryError;
+pub use place::Place;
 pub use progress::{Event, LayerState, Progress, Silent};
 pub use resolve::{Policy, Resolved};
 pub use search::SearchResult;
 pub use settings::{Limits, Proxies, Settings, Timeouts};
-pub use transfer::{Compression, Found, PullOptions, Pulled, PushOptions, Pushed};
+pub use transfer::{
+    Compression, Encoding, Found, Packed, PullOptions, Pulled, PushOptions, Pushed, keep_packed, pack,
+};

@@ -94,6 +94,33 @@ impl Store {
         self.publish(temp, foreign_id(diff_id), meta)
     }
 
+    /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:
+    /// None if the folder's identity is not `id`, or its tar not `diff_id`. What is remembered of it afterwards was
+    /// computed here, so that whoever sent it can spoil nothing.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_carried_layer(
+        &self,
+        temp: TempDir,
+        times: OwnTimes,
+        id: LayerId,
+        diff_id: DiffId,
+    ) -> Result<Option<Layer>, StoreError> {
+        let dir = open_fs_of(&temp)?;
+        let sealed =
+            layer::seal(dir.as_fd(), self.flavour(), times, None).map_err(StoreError::layer(None))?;
+        drop(dir);
+        if sealed.identity != id || sealed.tar.diff_id != diff_id {
+            return Ok(None);
+        }
+        let layer::Sealed { identity, entries, bytes, .. } = sealed;
+        let meta = self.meta(&Identified { identity, entries, bytes }, Origin::Built(times));
+        let layer = self.publish(temp, id, meta)?;
+        layer.remember_tar(sealed.tar)?;
+        Ok(Some(layer))
+    }
+
     /// A layer by its name; None when it is not there or not whole. From here on it cannot be pruned until this
     /// process ends.
     ///
@@ -157,9 +184,7 @@ impl Store {
     }
 
     fn identify(&self, temp: &TempDir, times: OwnTimes) -> Result<Identified, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = fs::openat(temp.dir(), "fs", flags, Mode::empty())
-            .map_err(StoreError::io("open", temp.path().join("fs")))?;
+        let dir = open_fs_of(temp)?;
         layer::identify(dir.as_fd(), self.flavour(), times).map_err(StoreError::layer(None))
     }
 
@@ -411,6 +436,11 @@ impl Layer {
     fn tar_path(&self) -> String {
         format!("{}/diff_id", layer_path(self.0.id))
     }
+}
+
+fn open_fs_of(temp: &TempDir) -> Result<OwnedFd, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(temp.dir(), "fs", flags, Mode::empty()).map_err(StoreError::io("open", temp.path().join("fs")))
 }
 
 fn parse_tar(text: &str) -> Option<TarSummary> {

@@ -14,6 +14,7 @@ use super::{ForeignBlob, Layer, Origin, Problem, PruneRequest, Store};
 use crate::config::ImageConfig;
 use crate::digest::{BlobDigest, DiffId, Digest, Hasher, LayerId, RecordKey};
 use crate::layer::{Flavour, OwnTimes};
+use crate::time::Timestamp;
 
 fn open(folder: &Path) -> Store {
     let root = rustix::process::geteuid().is_root();
@@ -93,6 +94,42 @@ fn diff_ids_are_computed_once_by_whoever_asks_first() {
     // What was cut off is computed again.
     fs::write(store.path().join(format!("layers/{}/diff_id", layer.id())), "sha256:12").unwrap();
     assert_eq!(open(folder.path()).layer(layer.id()).unwrap().unwrap().diff_id().unwrap(), ids[0]);
+}
+
+/// A layer travels as a tar, which has whole seconds: what is old in it must be so on the other side, too, though the step
+/// began in the middle of a second.
+#[test]
+fn a_layer_that_travelled_proves_itself() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (here, there) = (open(here.path()), open(there.path()));
+    let begun = Timestamp::new(1_000_000_000, 500_000_000);
+    let temp = here.temp().unwrap();
+    temp.make_dir("fs", 0o755).unwrap();
+    for (name, secs, nanos) in
+        [("old", 999_999_999, 7), ("same", 1_000_000_000, 1), ("new", 1_000_000_000, 900_000_000)]
+    {
+        let file = fs::File::create(temp.path().join("fs").join(name)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::new(secs, nanos)).unwrap();
+    }
+    let times = OwnTimes::IgnoreSince(begun);
+    let layer = here.publish_layer(temp, times).unwrap();
+    let (id, diff_id) = (layer.id(), layer.diff_id().unwrap());
+    let mut tar = Vec::new();
+    crate::layer::write_tar(layer.open_fs().unwrap().as_fd(), here.flavour(), &mut tar).unwrap();
+
+    let arrive = |id, diff_id| {
+        let temp = there.temp().unwrap();
+        let root = temp.make_dir("fs", 0o755).unwrap();
+        crate::layer::unpack_blob(&tar[..], 1 << 20, root.as_fd(), there.flavour()).unwrap();
+        there.publish_carried_layer(temp, times, id, diff_id).unwrap()
+    };
+    assert!(arrive(LayerId([1; 32]), diff_id).is_none());
+    assert!(arrive(id, DiffId(Digest::of(b"another tar"))).is_none());
+    assert_eq!(there.layer_ids().unwrap(), []);
+    let arrived = arrive(id, diff_id).unwrap();
+    assert!(arrived.knows_diff_id());
+    assert_eq!((arrived.id(), arrived.diff_id().unwrap()), (id, diff_id));
+    assert_eq!(there.fsck().unwrap(), []);
 }
 
 fn foreign(store: &Store, text: &str) -> Layer {

@@ -10,7 +10,7 @@ use super::super::progress::Event;
 use crate::digest::BlobDigest;
 
 /// Reads a blob of a known length. What breaks off is taken up where it broke; what goes on too long is an error.
-pub(super) struct BlobStream<'a> {
+pub(in super::super) struct BlobStream<'a> {
     repository: &'a Repository<'a>,
     digest: BlobDigest,
     size: u64,
@@ -21,12 +21,12 @@ pub(super) struct BlobStream<'a> {
 }
 
 impl<'a> BlobStream<'a> {
-    pub(super) fn new(repository: &'a Repository<'a>, digest: BlobDigest, size: u64) -> Self {
+    pub(in super::super) fn new(repository: &'a Repository<'a>, digest: BlobDigest, size: u64) -> Self {
         Self { repository, digest, size, done: 0, body: None, tried: 0 }
     }
 
     /// The next bytes; 0 at the end, which is only there after `size` bytes.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, RegistryError> {
+    pub(in super::super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, RegistryError> {
         let retry = self.repository.retry;
         loop {
             retry.check()?;

@@ -14,7 +14,7 @@ use super::super::progress::{Event, LayerState};
 use super::super::settings::Limits;
 use super::blob::BlobStream;
 use crate::digest::{BlobDigest, DiffId, Hasher, HashingReader, LayerId};
-use crate::layer;
+use crate::layer::{self, Bounded};
 use crate::manifest::Descriptor;
 use crate::store::{ForeignBlob, Store, TempDir};
 
@@ -182,7 +182,7 @@ fn unpack(
     let mut blob = blob;
     let (_, inflated) = layer::decoder(&mut blob).map_err(read_failed)?;
     let burst = AtomicBool::new(false);
-    let mut tar = HashingReader::new(Bounded { inner: inflated, left: limit, burst: &burst });
+    let mut tar = HashingReader::new(Bounded::new(inflated, limit, &burst));
     let result = layer::unpack(&mut tar, root.as_fd(), store.flavour())
         .map(drop)
         .map_err(failed)
@@ -199,26 +199,6 @@ fn unpack(
         Ok(())
     } else {
         Err(RegistryError::WrongLayer { blob: digest, expected: diff_id, found })
-    }
-}
-
-/// Ends with an error after so many bytes.
-struct Bounded<'a, R> {
-    inner: R,
-    left: u64,
-    /// Said here, since the error passes through others' hands.
-    burst: &'a AtomicBool,
-}
-
-impl<R: Read> Read for Bounded<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        if count as u64 > self.left {
-            self.burst.store(true, Ordering::Relaxed);
-            return Err(io::Error::other("inflates to more than is accepted"));
-        }
-        self.left -= count as u64;
-        Ok(count)
     }
 }
 

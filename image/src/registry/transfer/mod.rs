@@ -16,6 +16,8 @@ mod push;
 mod sources;
 mod workers;
 
-pub use pack::Compression;
+pub(super) use blob::BlobStream;
+pub use pack::{Compression, Encoding, Packed, keep_packed, pack};
 pub use pull::{Found, PullOptions, Pulled};
+pub(super) use push::upload;
 pub use push::{PushOptions, Pushed};

@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::error::RegistryError;
 use super::fetch::blob_path;
 use super::gzip::ParallelGzip;
 use crate::digest::{BlobDigest, DiffId, HashingWriter};
 use crate::layer::{self, TarSummary};
+use crate::manifest::{Descriptor, media_type};
 use crate::store::{Layer, Store};
 
 /// How layers that rbuild made are compressed. Layers from elsewhere stay as they came.
@@ -30,33 +31,65 @@ impl Default for Compression {
 }
 
 impl Compression {
-    /// What files of it are called.
-    fn name(self) -> String {
+    /// What files of it are called: `gzip-6`, `zstd-3`, `tar`.
+    #[must_use]
+    pub fn name(self) -> String {
         match self {
             Self::Gzip(level) => format!("gzip-{level}"),
             Self::Zstd(level) => format!("zstd-{level}"),
             Self::None => "tar".to_owned(),
         }
     }
+
+    /// What [`Compression::name`] gave; None for anything else.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.split_once('-') {
+            None if name == "tar" => Some(Self::None),
+            Some(("gzip", level)) => level.parse().ok().map(Self::Gzip),
+            Some(("zstd", level)) => level.parse().ok().map(Self::Zstd),
+            _ => None,
+        }
+        .filter(|found: &Self| found.name() == name)
+    }
 }
 
 /// How a blob is compressed, as media types say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
+    /// Not compressed.
     Plain,
+    /// RFC 1952.
     Gzip,
+    /// RFC 8878.
     Zstd,
 }
 
 /// A blob that can be sent.
 #[derive(Debug)]
-pub(super) struct Packed {
-    pub(super) digest: BlobDigest,
-    pub(super) size: u64,
-    pub(super) encoding: Encoding,
+pub struct Packed {
+    /// Its name.
+    pub digest: BlobDigest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// How it is compressed.
+    pub encoding: Encoding,
     /// It came with one of docker's media types.
-    pub(super) is_docker: bool,
-    pub(super) file: PathBuf,
+    pub is_docker: bool,
+    /// Where it lies in the store.
+    pub file: PathBuf,
+}
+
+impl Packed {
+    /// As a manifest of OCI's types has it.
+    pub fn descriptor(&self) -> Descriptor {
+        let media_type = match self.encoding {
+            Encoding::Plain => media_type::OCI_LAYER,
+            Encoding::Gzip => media_type::OCI_LAYER_GZIP,
+            Encoding::Zstd => media_type::OCI_LAYER_ZSTD,
+        };
+        Descriptor::new(media_type, self.digest, self.size)
+    }
 }
 
 /// The blob of a layer, if it needs no work.
@@ -93,7 +126,10 @@ pub(super) fn packed(
 }
 
 /// The blob of a layer, compressed now if it must be. Its tar must be `diff_id`.
-pub(super) fn pack(
+///
+/// # Errors
+/// When the layer cannot be read, or is not what it should be.
+pub fn pack(
     store: &Store,
     layer: &Layer,
     diff_id: DiffId,
@@ -118,10 +154,24 @@ pub(super) fn pack(
             found,
         });
     }
-    let digest = BlobDigest(digest);
+    keep_packed(store, layer, compression, &path, (BlobDigest(digest), size))
+}
+
+/// Keeps a blob that is known to be the layer's, compressed that way, so that it need not be compressed again. `file`
+/// lies on the store's file system, and is moved.
+///
+/// # Errors
+/// When it cannot be moved.
+pub fn keep_packed(
+    store: &Store,
+    layer: &Layer,
+    compression: Compression,
+    file: &Path,
+    (digest, size): (BlobDigest, u64),
+) -> Result<Packed, RegistryError> {
     let name = kept_name(layer, compression);
     let kept = store.path().join(format!("{name}.blob"));
-    fs::rename(&path, &kept).map_err(RegistryError::file("keep", &kept))?;
+    fs::rename(file, &kept).map_err(RegistryError::file("keep", &kept))?;
     store.write_small(&name, format!("{digest} {size}\n").as_bytes())?;
     Ok(Packed { digest, size, encoding: encoding(compression), is_docker: false, file: kept })
 }

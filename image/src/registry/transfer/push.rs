@@ -187,7 +187,7 @@ fn mount(
 }
 
 /// Sends a blob, from its start again when the line breaks. `open` gives its bytes.
-fn upload<'a>(
+pub(in super::super) fn upload<'a>(
     repository: &Repository<'_>,
     digest: BlobDigest,
     size: u64,

@@ -1,0 +1,195 @@
+//! `--cache-from` and `--cache-to`, in buildx's words.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use rbuild_builder::request::CacheMode;
+use rbuild_image::digest::BlobDigest;
+use rbuild_image::reference::Reference;
+use rbuild_image::registry::Compression;
+
+use super::{pairs, registry};
+use crate::args::CompressionKind;
+use crate::exit::Failure;
+
+/// Where a cache is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CachePlace {
+    /// `type=local`.
+    Folder {
+        /// `src=` or `dest=`.
+        path: PathBuf,
+        /// `tag=`.
+        tag: String,
+        /// `digest=`.
+        digest: Option<BlobDigest>,
+    },
+    /// `type=registry`.
+    Registry(Reference),
+}
+
+/// What is written where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CacheTo {
+    /// Where.
+    pub(crate) place: CachePlace,
+    /// `mode=`.
+    pub(crate) mode: CacheMode,
+    /// `compression=`.
+    pub(crate) compression: Compression,
+    /// `ignore-error=`.
+    pub(crate) ignore_errors: bool,
+}
+
+/// The members of one flag; those that were understood are taken out.
+struct Members<'a> {
+    flag: &'static str,
+    text: &'a str,
+    left: BTreeMap<String, String>,
+}
+
+impl<'a> Members<'a> {
+    /// A text without `=` is the name of an image.
+    fn parse(flag: &'static str, text: &'a str) -> Result<Self, Failure> {
+        let left = if text.contains('=') {
+            pairs::members(flag, text)?.into_iter().collect()
+        } else {
+            [("type", "registry"), ("ref", text)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into()
+        };
+        Ok(Self { flag, text, left })
+    }
+
+    fn wrong(&self, what: &str) -> Failure {
+        Failure::usage(format!("invalid argument {:?} for {}: {what}", self.text, self.flag))
+    }
+
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.left.remove(key)
+    }
+
+    fn need(&mut self, key: &str) -> Result<String, Failure> {
+        let value = self.take(key).filter(|value| !value.is_empty());
+        value.ok_or_else(|| self.wrong(&format!("{key}= is missing")))
+    }
+
+    fn flag(&mut self, key: &str) -> Result<Option<bool>, Failure> {
+        let value = self.take(key).map(|value| value.parse());
+        value.transpose().map_err(|_| self.wrong(&format!("{key}= is true or false")))
+    }
+
+    /// Where; `folder` is the member that names a folder.
+    fn place(&mut self, folder: &str) -> Result<CachePlace, Failure> {
+        match self.take("type").as_deref() {
+            Some("local") => {
+                let digest = self.take("digest").map(|text| text.parse::<BlobDigest>()).transpose();
+                let digest = digest.map_err(|error| self.wrong(&format!("digest=: {error}")))?;
+                let tag = self.take("tag").unwrap_or_else(|| "latest".to_owned());
+                Ok(CachePlace::Folder { path: self.need(folder)?.into(), tag, digest })
+            }
+            Some("registry") => {
+                let name = self.need("ref")?;
+                let reference = name.parse().map_err(|error| self.wrong(&format!("ref={name}: {error}")))?;
+                Ok(CachePlace::Registry(reference))
+            }
+            Some(other) => Err(self.wrong(&format!("type={other} is not supported (local, registry)"))),
+            None => Err(self.wrong("type= is missing")),
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        match self.left.keys().next() {
+            Some(key) => Err(self.wrong(&format!("{key}= is not supported"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `--cache-from`.
+pub(super) fn from(text: &str) -> Result<CachePlace, Failure> {
+    let mut members = Members::parse("--cache-from", text)?;
+    let place = members.place("src")?;
+    members.end()?;
+    Ok(place)
+}
+
+/// `--cache-to`.
+pub(super) fn to(text: &str) -> Result<CacheTo, Failure> {
+    let mut members = Members::parse("--cache-to", text)?;
+    let place = members.place("dest")?;
+    if matches!(place, CachePlace::Folder { digest: Some(_), .. }) {
+        return Err(members.wrong("digest= is for --cache-from"));
+    }
+    let mode = match members.take("mode").as_deref() {
+        None | Some("min") => CacheMode::Min,
+        Some("max") => CacheMode::Max,
+        Some(_) => return Err(members.wrong("mode= is min or max")),
+    };
+    let kind = members.take("compression").map(|text| CompressionKind::from_str(&text, true)).transpose();
+    let kind = kind.map_err(|_| members.wrong("compression= is gzip, zstd or uncompressed"))?;
+    let level = members.take("compression-level").map(|text| text.parse()).transpose();
+    let level = level.map_err(|_| members.wrong("compression-level= is a number"))?;
+    let compression = registry::compression(kind, level).map_err(|what| members.wrong(what))?;
+    // There is no other way here; scripts that ask for what they get shall work.
+    for key in ["oci-mediatypes", "image-manifest"] {
+        if members.flag(key)? == Some(false) {
+            return Err(members.wrong(&format!("{key}=false is not supported: a cache is an OCI manifest")));
+        }
+    }
+    let ignore_errors = members.flag("ignore-error")?.unwrap_or(false);
+    members.end()?;
+    Ok(CacheTo { place, mode, compression, ignore_errors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources() {
+        let folder = |tag: &str| {
+            let (path, tag) = ("c".into(), tag.to_owned());
+            Some(CachePlace::Folder { path, tag, digest: None })
+        };
+        let image = |name: &str| Some(CachePlace::Registry(name.parse().expect("a name")));
+        for (text, want) in [
+            ("type=local,src=c", folder("latest")),
+            ("type=local,src=c,tag=main", folder("main")),
+            ("type=local,dest=c", None),
+            ("type=local,src=", None),
+            ("type=local,src=c,digest=x", None),
+            ("type=registry,ref=r.example/x:cache", image("r.example/x:cache")),
+            ("r.example/x:cache", image("r.example/x:cache")),
+            ("type=registry,ref=UPPER", None),
+            ("type=gha", None),
+            ("src=c", None),
+        ] {
+            assert_eq!(from(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        let parts = |text: &str| to(text).ok().map(|to| (to.mode, to.compression, to.ignore_errors));
+        for (text, want) in [
+            ("type=local,dest=c", Some((CacheMode::Min, Compression::Gzip(6), false))),
+            (
+                "type=local,dest=c,mode=max,ignore-error=true",
+                Some((CacheMode::Max, Compression::Gzip(6), true)),
+            ),
+            (
+                "type=registry,ref=x,compression=zstd,compression-level=9,oci-mediatypes=true",
+                Some((CacheMode::Min, Compression::Zstd(9), false)),
+            ),
+            ("type=registry,ref=x,image-manifest=false", None),
+            ("type=local,dest=c,mode=full", None),
+            ("type=local,dest=c,compression=lzma", None),
+            ("type=local,dest=c,src=d", None),
+            ("type=local,dest=c,ignore-error=maybe", None),
+        ] {
+            assert_eq!(parts(text), want, "{text}");
+        }
+    }
+}

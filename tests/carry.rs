@@ -1,0 +1,293 @@
+//! A cache that travels: `--cache-to` on one machine, `--cache-from` on another. A machine is a sandbox with a store of its
+//! own.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::registry::Registry;
+use crate::support::{Outcome, Sandbox};
+
+/// Two layers of a stage that only serves, and two of the image.
+const DOCKERFILE: &str = "FROM scratch AS made\nCOPY big /big\nCOPY input /input\n\
+                          FROM scratch\nCOPY --from=made /input /out\nCOPY last /last\n";
+
+/// A place that two machines can reach.
+enum Place {
+    Folder(TempDir),
+    Registry(Registry),
+}
+
+impl Place {
+    fn folder() -> Self {
+        Self::Folder(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn spec(&self, member: &str) -> String {
+        match self {
+            Self::Folder(folder) => format!("type=local,{member}={}/cache", folder.path().display()),
+            Self::Registry(registry) => format!("type=registry,ref={}/team/app:cache", registry.address),
+        }
+    }
+
+    fn from(&self) -> String {
+        format!("--cache-from={}", self.spec("src"))
+    }
+
+    fn to(&self, mode: &str) -> String {
+        format!("--cache-to={},mode={mode}", self.spec("dest"))
+    }
+
+    fn path(&self) -> PathBuf {
+        let Self::Folder(folder) = self else { panic!("a registry is no folder") };
+        folder.path().join("cache")
+    }
+}
+
+/// A machine with the files of the project and nothing else.
+fn machine(input: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("big", vec![b'x'; 100_000]);
+    sandbox.write("input", input);
+    sandbox.write("last", "last");
+    sandbox
+}
+
+fn build(sandbox: &Sandbox, dockerfile: &str, args: &[&str]) -> Outcome {
+    sandbox.build(dockerfile, &[&["--progress=json", "-t", "app"], args].concat()).succeeded()
+}
+
+fn statuses(outcome: &Outcome) -> Vec<String> {
+    outcome.steps().into_iter().map(|(_, status)| status).collect()
+}
+
+/// How many steps ran.
+fn ran(outcome: &Outcome) -> usize {
+    statuses(outcome).iter().filter(|status| *status == "done").count()
+}
+
+fn fetched(outcome: &Outcome) -> usize {
+    outcome.events().iter().filter(|event| event["type"] == "cache" && event["state"] == "fetched").count()
+}
+
+fn notices(outcome: &Outcome) -> Vec<String> {
+    let events = outcome.events();
+    let notices = events.iter().filter(|event| event["type"] == "notice");
+    notices.map(|event| event["message"].as_str().expect("text").to_owned()).collect()
+}
+
+fn id(sandbox: &Sandbox) -> String {
+    sandbox.rbuild(&["images", "-q", "--no-trunc", "app"]).succeeded().stdout
+}
+
+fn reasons(sandbox: &Sandbox) -> Value {
+    let text = sandbox.rbuild(&["explain", "--format", "json", "last"]).succeeded().stdout;
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// One machine writes, an empty one begins with that, a third one has changed a file.
+fn travels(place: &Place) {
+    let first = machine("one");
+    let made = build(&first, DOCKERFILE, &[&place.to("max")]);
+    assert_eq!((ran(&made), notices(&made)), (4, Vec::new()), "{made}");
+
+    let second = machine("one");
+    let warm = build(&second, DOCKERFILE, &[&place.from()]);
+    assert_eq!(statuses(&warm), ["cached"; 4], "{warm}");
+    assert_eq!(fetched(&warm), 2, "only the layers of the image: {warm}");
+    assert_eq!(id(&second), id(&first));
+    let image = second.rbuild(&["save", "app"]).succeeded().bytes;
+    assert_eq!(crate::support::archive::Image::only(&image).text("out"), "one");
+
+    let third = machine("two");
+    let changed = build(&third, DOCKERFILE, &[&place.from()]);
+    assert_eq!(ran(&changed), 3, "{changed}");
+    let explained = reasons(&third);
+    let step = &explained["steps"][1];
+    assert_eq!(
+        (&step["reason"], &step["changes"][0]["files"]["of"]),
+        (&"changed".into(), &1.into()),
+        "{explained}"
+    );
+    assert_eq!(step["changes"][0]["files"]["changes"][0]["path"], "input", "{explained}");
+}
+
+#[test]
+fn in_a_folder() {
+    travels(&Place::folder());
+}
+
+#[test]
+fn in_a_registry() {
+    let Some(registry) = Registry::start(None) else { return };
+    travels(&Place::Registry(registry));
+}
+
+#[test]
+fn without_the_layers_of_other_stages() {
+    let place = Place::folder();
+    build(&machine("one"), DOCKERFILE, &[&place.to("min")]);
+    let second = machine("one");
+    let warm = build(&second, DOCKERFILE, &[&place.from()]);
+    assert_eq!((statuses(&warm), fetched(&warm)), (vec!["cached".to_owned(); 4], 2), "{warm}");
+    // Now something needs the files of the other stage: it is built, and nobody is troubled with why.
+    let third = machine("one");
+    let more = format!("{DOCKERFILE}COPY --from=made /big /again\n");
+    let needed = build(&third, &more, &[&place.from()]);
+    assert_eq!((ran(&needed), notices(&needed)), (3, Vec::new()), "{needed}");
+    let image = third.rbuild(&["save", "app"]).succeeded().bytes;
+    assert_eq!(crate::support::archive::Image::only(&image).text("again").len(), 100_000);
+    third.rbuild(&["fsck"]).succeeded();
+}
+
+#[test]
+fn what_was_not_needed_here_is_passed_on() {
+    let (one, two) = (Place::folder(), Place::folder());
+    build(&machine("one"), DOCKERFILE, &[&one.to("max")]);
+    build(&machine("one"), DOCKERFILE, &[&one.from(), &two.to("max")]);
+    let third = machine("one");
+    let more = format!("{DOCKERFILE}COPY --from=made /big /again\n");
+    let needed = build(&third, &more, &[&two.from()]);
+    assert_eq!((ran(&needed), fetched(&needed)), (1, 4), "{needed}");
+}
+
+/// The files below `folder`, the largest last.
+fn blobs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("blobs/sha256")).expect("blobs");
+    let mut blobs: Vec<PathBuf> = entries.map(|entry| entry.expect("a blob").path()).collect();
+    blobs.sort_by_key(|path| path.metadata().expect("a file").len());
+    blobs
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
+}
+
+fn blob(folder: &Path, descriptor: &Value) -> PathBuf {
+    let digest = descriptor["digest"].as_str().expect("a digest");
+    folder.join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
+}
+
+fn manifest(folder: &Path) -> PathBuf {
+    blob(folder, &json(&folder.join("index.json"))["manifests"][0])
+}
+
+/// A cache in some state of disrepair costs a sentence and no more, and the next export mends it.
+#[test]
+fn a_broken_cache_is_said_and_mended() {
+    let spoil = |path: PathBuf| {
+        let mut bytes = std::fs::read(&path).expect("a blob");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        std::fs::write(path, bytes).expect("written");
+    };
+    let cut = |path: PathBuf| {
+        let bytes = std::fs::read(&path).expect("a blob");
+        std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+    };
+    let damages: [(&str, &dyn Fn(&Path)); 6] = [
+        ("layers", &|folder| {
+            json(&manifest(folder))["layers"]
+                .as_array()
+                .expect("layers")
+                .iter()
+                .for_each(|layer| spoil(blob(folder, layer)))
+        }),
+        ("a config that was cut off", &|folder| cut(blob(folder, &json(&manifest(folder))["config"]))),
+        ("a manifest", &|folder| spoil(manifest(folder))),
+        ("a missing manifest", &|folder| std::fs::remove_file(manifest(folder)).expect("removed")),
+        ("an index", &|folder| std::fs::write(folder.join("index.json"), "{").expect("written")),
+        ("nothing there", &|folder| std::fs::remove_dir_all(folder).expect("removed")),
+    ];
+    let place = Place::folder();
+    build(&machine("one"), DOCKERFILE, &[&place.to("max")]);
+    for (what, damage) in damages {
+        damage(&place.path());
+        let second = machine("one");
+        let built = build(&second, DOCKERFILE, &[&place.from(), &place.to("max")]);
+        assert!(!notices(&built).is_empty(), "{what}: {built}");
+        assert!(ran(&built) >= 2, "{what}: {built}");
+        second.rbuild(&["fsck"]).succeeded();
+        let third = machine("one");
+        let mended = build(&third, DOCKERFILE, &[&place.from()]);
+        assert_eq!((ran(&mended), notices(&mended)), (0, Vec::new()), "{what}: {mended}");
+    }
+    assert!(!blobs(&place.path()).is_empty());
+}
+
+/// A cache that says of one layer that it is another.
+#[test]
+fn a_lying_cache_spoils_nothing() {
+    let place = Place::folder();
+    let first = machine("one");
+    build(&first, DOCKERFILE, &[&place.to("max")]);
+    let folder = place.path();
+    let (index, mut manifest_now) = (json(&folder.join("index.json")), json(&manifest(&folder)));
+    let mut config = json(&blob(&folder, &manifest_now["config"]));
+    let blobs: Vec<Value> =
+        config["layers"].as_array().expect("layers").iter().map(|layer| layer["blob"].clone()).collect();
+    for (layer, other) in config["layers"].as_array_mut().expect("layers").iter_mut().zip(blobs.iter().rev())
+    {
+        layer["blob"] = other.clone();
+    }
+    let put = |bytes: Vec<u8>| {
+        let digest: String =
+            <sha2::Sha256 as sha2::Digest>::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(folder.join("blobs/sha256").join(&digest), &bytes).expect("written");
+        serde_json::json!({"digest": format!("sha256:{digest}"), "size": bytes.len()})
+    };
+    let config_type = manifest_now["config"]["mediaType"].clone();
+    manifest_now["config"] = put(serde_json::to_vec(&config).expect("JSON"));
+    manifest_now["config"]["mediaType"] = config_type;
+    let mut index = index;
+    let annotations = index["manifests"][0]["annotations"].clone();
+    index["manifests"][0] = put(serde_json::to_vec(&manifest_now).expect("JSON"));
+    index["manifests"][0]["annotations"] = annotations;
+    std::fs::write(folder.join("index.json"), index.to_string()).expect("written");
+
+    let second = machine("one");
+    let built = build(&second, DOCKERFILE, &[&place.from()]);
+    assert!(notices(&built).iter().any(|notice| notice.contains("holds other files")), "{built}");
+    let image = second.rbuild(&["save", "app"]).succeeded().bytes;
+    assert_eq!(crate::support::archive::Image::only(&image).text("out"), "one");
+    second.rbuild(&["fsck"]).succeeded();
+}
+
+/// Several builds write the same cache at once; who reads it meanwhile finds one of them, whole.
+#[test]
+fn writers_and_readers_at_once() {
+    let place = Place::folder();
+    build(&machine("0"), DOCKERFILE, &[&place.to("max")]);
+    std::thread::scope(|scope| {
+        for writer in 1..4 {
+            let place = &place;
+            scope.spawn(move || {
+                let sandbox = machine(&writer.to_string());
+                build(&sandbox, DOCKERFILE, &[&place.to("max")]);
+            });
+        }
+        for _ in 0..4 {
+            let reader = machine("other");
+            let read = build(&reader, DOCKERFILE, &[&place.from()]);
+            assert_eq!((ran(&read), notices(&read)), (3, Vec::new()), "{read}");
+        }
+    });
+}
+
+#[test]
+fn mistakes_are_named() {
+    let sandbox = machine("one");
+    for (flag, says) in [
+        ("--cache-from=type=local", "src= is missing"),
+        ("--cache-to=type=gha", "type=gha is not supported"),
+        ("--cache-to=type=local,dest=x,mode=all", "mode= is min or max"),
+    ] {
+        sandbox.build(DOCKERFILE, &[flag]).ended_with(125).saying(says);
+    }
+    let blocked = sandbox.write("file", "");
+    let to = format!("--cache-to=type=local,dest={}/cache", blocked.display());
+    sandbox.build(DOCKERFILE, &[&to]).ended_with(1).saying("failed to write cache to folder");
+    let forgiven = sandbox.build(DOCKERFILE, &[&format!("{to},ignore-error=true")]).succeeded();
+    assert!(forgiven.stderr.contains("failed to write the cache to folder"), "{forgiven}");
+}
