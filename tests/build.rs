@@ -41,11 +41,19 @@ fn the_second_build_is_cached_and_the_same() {
 fn ids_for_scripts() {
     let sandbox = Sandbox::new();
     let outcome = sandbox
-        .build("FROM scratch\nLABEL a=b\n", &["-q", "--iidfile", "id", "-t", "a", "-t", "b:2"])
+        .build(
+            "FROM scratch\nLABEL a=b\n",
+            &["-q", "--load", "--iidfile", "id", "--metadata-file", "metadata", "-t", "a", "-t", "b:2"],
+        )
         .succeeded();
     assert_eq!(outcome.stderr, "", "{outcome}");
     let id = outcome.stdout.trim();
     assert_eq!(std::fs::read_to_string(sandbox.path("id")).expect("the file"), id);
+    let metadata = std::fs::read(sandbox.path("metadata")).expect("the file");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).expect("json");
+    let names = "docker.io/library/a:latest,docker.io/library/b:2";
+    let want = serde_json::json!({"containerimage.config.digest": id, "image.name": names});
+    assert_eq!(metadata, want);
     for name in ["a:latest", "b:2"] {
         sandbox
             .rbuild(&["inspect", "-f", "{{.Id}} {{.Config.Labels.a}}", name])
@@ -132,4 +140,42 @@ fn the_host_name_and_the_space_of_caches() {
     assert_eq!(build(&[]), (true, false, false));
     assert_eq!(build(&["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box"]), (false, true, true));
     assert_eq!(build(&["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=mine"]), (true, false, false));
+    let shm = "FROM busybox\nRUN df -k /dev/shm | tail -1 | sed 's/^[^0-9]*/blocks: /'\n";
+    sandbox.build(shm, &["--progress=plain", "--shm-size", "3m"]).succeeded().saying("blocks: 3072 ");
+}
+
+#[test]
+fn names_that_are_no_text_and_a_strict_umask() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::new();
+    let odd = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    sandbox.write("context/plain\nwith line", "a");
+    std::fs::write(sandbox.work().join("context").join(odd), "b").expect("a file");
+    std::os::unix::fs::symlink(odd, sandbox.path("context/link")).expect("a link");
+    let dockerfile = "FROM scratch AS files\nCOPY context /deep/er/\nWORKDIR /work/er\n\
+         FROM scratch\nCOPY --from=files / /\nCOPY <<E /here\nE\n";
+    sandbox.write("Dockerfile", dockerfile);
+    let rbuild = env!("CARGO_BIN_EXE_rbuild");
+    let mut strict = std::process::Command::new("sh");
+    let build = "umask 077; exec \"$0\" build -q -t x -o type=local,dest=out .";
+    let environment = sandbox.command(&[]);
+    strict.args(["-c", build, rbuild]).current_dir(sandbox.work()).env_clear();
+    strict.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    crate::support::Outcome::of(strict, &["build"]).succeeded();
+
+    let image = Image::only(&sandbox.rbuild(&["save", "x"]).succeeded().bytes);
+    let modes: Vec<(&str, u32)> = image.tree.iter().map(|(path, node)| (&**path, node.mode)).collect();
+    let want = [
+        ("deep", 0o755),
+        ("deep/er", 0o755),
+        ("deep/er/link", 0o777),
+        ("deep/er/plain\nwith line", 0o644),
+        ("deep/er/\u{fffd}\u{fffd}", 0o644),
+        ("here", 0o644),
+        ("work", 0o755),
+        ("work/er", 0o755),
+    ];
+    assert_eq!(modes, want);
+    assert_eq!(std::fs::read(sandbox.work().join("out/deep/er").join(odd)).expect("its name is kept"), b"b");
+    assert_eq!(std::fs::read(sandbox.path("out/deep/er/link")).expect("the link leads there"), b"b");
 }

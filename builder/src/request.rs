@@ -43,6 +43,8 @@ pub struct Request {
     pub ssh: BTreeMap<String, PathBuf>,
     /// `--add-host`: name and address.
     pub hosts: Vec<(String, String)>,
+    /// `--shm-size`: bytes of /dev/shm; None for Docker's default.
+    pub shm_size: Option<u64>,
     /// `-t`.
     pub names: Vec<Reference>,
     /// `--output`, beside the image in the store.

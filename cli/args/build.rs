@@ -88,6 +88,14 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) lock_file: Option<PathBuf>,
 
+    /// Put the image into the store: it always is, so this changes nothing
+    #[arg(long)]
+    pub(crate) load: bool,
+
+    /// Write digests and names of the result to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+
     /// Networking mode for the RUN instructions during build: default, host or none
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub(crate) network: String,
@@ -113,6 +121,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_enum, value_name = "TYPE")]
     pub(crate) progress: Option<Progress>,
 
+    /// Attestation of how the image was made: there is none, so only false is taken
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) provenance: Option<String>,
+
     /// Always ask the registries for the base images
     #[arg(long)]
     pub(crate) pull: bool,
@@ -128,6 +140,14 @@ pub(crate) struct BuildArgs {
     /// Show the output of cached steps again
     #[arg(long)]
     pub(crate) replay_logs: bool,
+
+    /// Attestation of what is in the image: there is none, so only false is taken
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) sbom: Option<String>,
+
+    /// Size of /dev/shm in RUN instructions
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) shm_size: Option<String>,
 
     /// Secret to expose to the build: id=ID[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "SECRET")]

@@ -5,6 +5,7 @@ mod caches;
 mod check;
 mod failure;
 mod interrupt;
+mod metadata;
 mod request;
 mod show;
 
@@ -44,6 +45,9 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
                 push(settings, &request, options, store)?;
             }
             let id = built.image.map(|id| id.to_string());
+            if let Some(path) = &settings.metadata_file {
+                metadata::write(path, built.image, &request.names)?;
+            }
             if let (Some(path), Some(id)) = (&settings.iidfile, &id) {
                 std::fs::write(path, id)
                     .map_err(|e| Failure::new(format!("write {}: {e}", path.display())))?;

@@ -10,6 +10,7 @@ use rbuild_builder::lock::{Lock, Mode};
 use rbuild_image::registry;
 
 pub(crate) use self::rights::{Entitlements, Network, SshAgent};
+use super::run::size;
 use super::{CachePlace, CacheTo, Config, Environment, OutputSettings, OutputTarget, cache, pairs};
 use crate::args::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
 use crate::exit::Failure;
@@ -57,6 +58,10 @@ pub(crate) struct BuildSettings {
     pub(crate) hosts: Vec<(String, String)>,
     /// Results besides the image in the store.
     pub(crate) outputs: Vec<OutputSettings>,
+    /// Bytes of /dev/shm in RUN steps; None for docker's default.
+    pub(crate) shm_size: Option<u64>,
+    /// File that digests and names are written to.
+    pub(crate) metadata_file: Option<PathBuf>,
     /// File that the image ID is written to.
     pub(crate) iidfile: Option<PathBuf>,
     /// Only the ID is printed, on standard output.
@@ -187,6 +192,8 @@ impl BuildSettings {
         }
         let mode = lock_mode(args.lock, args.locked, args.update, args.lock_file.is_some());
         let lock = mode.map(|mode| lock(mode, args.lock_file, &context)).transpose()?;
+        refuse_attestation("--provenance", args.provenance.as_deref())?;
+        refuse_attestation("--sbom", args.sbom.as_deref())?;
         let mut tags = args.tag;
         let mut outputs = Vec::new();
         for text in &args.output {
@@ -236,6 +243,8 @@ impl BuildSettings {
             agents: args.ssh.iter().map(|s| SshAgent::parse(s, environment)).collect::<Result<_, _>>()?,
             hosts: args.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
             outputs,
+            shm_size: args.shm_size.as_deref().map(|s| size("--shm-size", s)).transpose()?,
+            metadata_file: args.metadata_file,
             iidfile: args.iidfile,
             quiet: args.quiet,
             progress: progress(args.progress, args.quiet, environment)?,
@@ -307,6 +316,14 @@ fn progress(
         Progress::Auto if environment.live_terminal() => ProgressMode::Tty,
         Progress::Auto => ProgressMode::Plain,
     })
+}
+
+/// What is not made may be declined, as many scripts do.
+fn refuse_attestation(flag: &str, value: Option<&str>) -> Result<(), Failure> {
+    match value {
+        None | Some("false" | "0") => Ok(()),
+        Some(_) => Err(Failure::usage(format!("{flag}: rbuild makes no attestations; {flag}=false says so"))),
+    }
 }
 
 fn labels(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {

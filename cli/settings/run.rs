@@ -99,7 +99,7 @@ fn network(mode: &str) -> Result<Network, Failure> {
     }
 }
 
-fn size(flag: &str, text: &str) -> Result<u64, Failure> {
+pub(super) fn size(flag: &str, text: &str) -> Result<u64, Failure> {
     human::parse_size(text)
         .ok_or_else(|| Failure::usage(format!("invalid argument {text:?} for {flag}: no size")))
 }

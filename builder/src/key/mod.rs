@@ -17,6 +17,7 @@
 //! | `run.script` | a heredoc that is a program | its body |
 //! | `run.hosts` | names that resolve | `--add-host` (the names, not the addresses) |
 //! | `run.hostname` | the program sees it; left out where it is the usual one | `BUILDKIT_SANDBOX_HOSTNAME` |
+//! | `run.shm_size` | the program sees it; left out where it is not given | `--shm-size` |
 //! | `copy.*` flags | they shape the layer | the instruction |
 //! | `copy.origin` | files of a context keep their old times, those of a stage have new ones | `--from` |
 //! | `copy.content` | what is copied: names, kinds, modes, owners, links, attributes, data | any of these; never a time |

@@ -52,6 +52,7 @@ fn run_key(session: &Session<'_>, run: &Run, mounts: Vec<MountKey>) -> RunKey {
         mounts,
         script: run.script.as_ref().map(|script| (script.name.clone(), script.data.clone())),
         hosts: session.request.hosts.iter().map(|(name, _)| name.to_lowercase()).collect(),
+        shm_size: session.request.shm_size,
         hostname: given_hostname(session).map(str::to_owned),
     }
 }
@@ -123,7 +124,7 @@ fn spec(
         init: Init::Reaper,
         terminal: false,
         readonly_rootfs: false,
-        shm_size: SHM_SIZE,
+        shm_size: session.request.shm_size.unwrap_or(SHM_SIZE),
     })
 }
 

@@ -52,6 +52,7 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
         secrets: settings.secrets.iter().map(secret).collect(),
         ssh: agents.sockets().clone(),
         hosts: settings.hosts.clone(),
+        shm_size: settings.shm_size,
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
         locked_caches: settings.locked_caches,
         proxies: settings.registry.proxies.clone(),

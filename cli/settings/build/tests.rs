@@ -108,3 +108,11 @@ fn agents_and_entitlements() {
     assert_eq!(allowed(&["--allow", "network.host", "--allow=security.insecure"]), Some(both));
     assert_eq!(allowed(&["--allow", "device"]), None);
 }
+
+#[test]
+fn what_scripts_for_buildx_say() {
+    let good = settings(&["--load", "--provenance=false", "--sbom", "false", "--shm-size=1m", "."], &[]);
+    assert_eq!(good.ok().and_then(|s| s.shm_size), Some(1 << 20));
+    assert!(settings(&["--provenance=mode=max", "."], &[]).is_err());
+    assert!(settings(&["--shm-size", "much", "."], &[]).is_err());
+}
