@@ -65,7 +65,13 @@ impl Chain {
 }
 
 impl ChainDigest {
-    fn with(self, layer: LayerId) -> Self {
+    /// A digest as it is printed.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Some(Self(*blake3::Hash::from_hex(text).ok()?.as_bytes()))
+    }
+
+    /// That of the chain with one more layer on top.
+    pub(crate) fn with(self, layer: LayerId) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("rbuild 2026 chain of layers");
         hasher.update(&self.0);
         hasher.update(&layer.0);

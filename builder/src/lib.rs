@@ -17,6 +17,7 @@
 //! - [`explain`]: what each build did, and why its steps ran or did not.
 //! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
 //! - [`cache_mount`]: the folders behind `RUN --mount=type=cache`.
+//! - [`room`]: what the cache takes of the disk, and making it take less.
 //! - `seal`, `assemble`, `output`: DiffIDs beside the steps, the image's configuration, archives.
 //!
 //! Invariants: a result is in the store only if it is whole; a key covers everything that the step can observe and
@@ -46,6 +47,7 @@ mod output;
 mod planning;
 mod remote;
 pub mod request;
+pub mod room;
 mod schedule;
 mod seal;
 mod session;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use rbuild_builder::room::Space;
 
 /// `rbuild cache COMMAND`.
 #[derive(Debug, Subcommand)]
@@ -10,6 +11,34 @@ pub(crate) enum CacheCommand {
     /// Manage the folders of RUN --mount=type=cache
     #[command(subcommand)]
     Mount(CacheMountCommand),
+    /// Remove the build cache, or a part of it
+    Prune(CachePruneArgs),
+}
+
+/// Arguments of `cache prune`: those of `docker builder prune` and `docker buildx prune`.
+#[derive(Debug, Args)]
+pub(crate) struct CachePruneArgs {
+    /// Remove what images have, too, and the history of builds
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only what matches: until=24h|TIME (not used since), type=TYPE, id=ID
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Keep so much of the cache in any case; alone, come down to that (20GB or 10%)
+    #[arg(long, alias = "keep-storage", value_name = "SIZE")]
+    pub(crate) reserved_space: Option<Space>,
+    /// Come down to that
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_used_space: Option<Space>,
+    /// Remove until so much of the disk is free
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_free_space: Option<Space>,
+    /// Show more of what was removed
+    #[arg(long)]
+    pub(crate) verbose: bool,
 }
 
 /// `rbuild cache mount COMMAND`.

@@ -15,7 +15,7 @@ mod top;
 pub(crate) use build::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
 pub(crate) use cache::{
     CacheCommand, CacheMountCommand, CacheMountExportArgs, CacheMountImportArgs, CacheMountInspectArgs,
-    CacheMountLsArgs, CacheMountRmArgs,
+    CacheMountLsArgs, CacheMountRmArgs, CachePruneArgs,
 };
 pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
 pub(crate) use registry::{

@@ -149,6 +149,9 @@ pub(crate) struct PruneArgs {
     /// Remove all images without containers and the whole build cache, not just what nothing needs
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Only what matches: until=24h|TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,
@@ -160,6 +163,9 @@ pub(crate) struct ImagePruneArgs {
     /// Remove all images without containers, not just those without a name
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Only what matches: until=24h|TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,

@@ -12,6 +12,7 @@ mod show;
 use rbuild_builder::error::BuildError;
 use rbuild_builder::examine::Examined;
 use rbuild_builder::request::Request;
+use rbuild_builder::room;
 use rbuild_image::registry::PushOptions;
 use rbuild_image::store::Store;
 
@@ -19,6 +20,7 @@ use self::agents::Agents;
 use self::interrupt::Interrupt;
 use super::{explain, push};
 use crate::exit::{Exit, FAILURE, Failure, Outcome};
+use crate::format::human;
 use crate::settings::{BuildSettings, Look, ProgressMode};
 use crate::ui::{self, Style};
 
@@ -55,6 +57,7 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
             if let (true, Some(id)) = (settings.quiet, &id) {
                 ui::print(&format!("{id}\n"))?;
             }
+            make_room(settings, store);
             Ok(Exit::OK)
         }
         Err(error) => {
@@ -65,6 +68,23 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
                 _ => Exit(FAILURE),
             })
         }
+    }
+}
+
+/// Keeps the cache within its budget. The image is there, so whatever is wrong here is no failure of the build.
+fn make_room(settings: &BuildSettings, store: &Store) {
+    let Some(budget) = &settings.cache_budget else { return };
+    let text = match room::after_build(store, budget) {
+        Ok(None) => return,
+        Ok(Some(collected)) => format!(
+            "removed {} pieces of the build cache to stay within its budget: {}\n",
+            collected.items.len(),
+            human::size(collected.bytes)
+        ),
+        Err(error) => format!("the build cache could not be brought within its budget: {error}\n"),
+    };
+    if !matches!(settings.progress, ProgressMode::Quiet | ProgressMode::Json) {
+        ui::note(&text);
     }
 }
 

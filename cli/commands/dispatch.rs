@@ -71,7 +71,7 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
             save::run(&args, &store()?, environment)
         }
         Command::Import(args) | Command::Image(ImageCommand::Import(args)) => import::run(&args, &store()?),
-        Command::Cache(command) => cache::run(command, &store()?, environment),
+        Command::Cache(command) => cache::run(command, &store()?, environment, style),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &store()?),
         Command::System(SystemCommand::Prune(args)) => prune::system(&args, &store()?, style),
         Command::Image(ImageCommand::Prune(args)) => prune::images(&args, &store()?, style),

@@ -1,7 +1,5 @@
 //! `rbuild fsck`.
 
-use rbuild_builder::key::StepRecord;
-use rbuild_image::digest::LayerId;
 use rbuild_image::store::Store;
 
 use crate::args::FsckArgs;
@@ -29,9 +27,4 @@ pub(crate) fn run(args: &FsckArgs, store: &Store) -> Outcome {
         problems = store.fsck()?;
     }
     Ok(Exit::OK)
-}
-
-/// The layer that a step's record leads to.
-pub(super) fn layer_of_record(bytes: &[u8]) -> Option<LayerId> {
-    serde_json::from_slice::<StepRecord>(bytes).ok().map(|record| record.layer)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rbuild_builder::cache_mount::Locked;
 use rbuild_builder::fetch::git::is_git_url;
 use rbuild_builder::lock::{Lock, Mode};
+use rbuild_builder::room::Budget;
 use rbuild_image::registry;
 
 pub(crate) use self::rights::{Entitlements, Network, SshAgent};
@@ -72,6 +73,8 @@ pub(crate) struct BuildSettings {
     pub(crate) lock: Option<Lock>,
     /// How caches with `sharing=locked` are written.
     pub(crate) locked_caches: Locked,
+    /// What the build cache may take; None if it is not looked after.
+    pub(crate) cache_budget: Option<Budget>,
     /// How to talk to registries.
     pub(crate) registry: registry::Settings,
     /// When a registry is asked for a base image.
@@ -219,6 +222,7 @@ impl BuildSettings {
             build_args.push((epoch.to_owned(), value));
         }
         let secrets = args.secret.iter().map(|s| secret(s, environment)).collect::<Result<Vec<_>, _>>()?;
+        let config = Config::read(environment)?;
         Ok(Self {
             context,
             dockerfile,
@@ -249,7 +253,8 @@ impl BuildSettings {
             quiet: args.quiet,
             progress: progress(args.progress, args.quiet, environment)?,
             lock,
-            locked_caches: Config::read(environment)?.locked_caches(),
+            locked_caches: config.locked_caches(),
+            cache_budget: config.budget()?,
             registry: super::registry(environment)?,
             pull: if args.pull { registry::Policy::Always } else { registry::Policy::Missing },
             push,

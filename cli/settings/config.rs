@@ -7,7 +7,9 @@
 //!     "registry.example:5000": { "insecure": true }
 //!   },
 //!   "parallel-transfers": 6,
-//!   "cache-mounts": { "transactions": true }
+//!   "cache-mounts": { "transactions": true },
+//!   "builder": { "gc": { "enabled": true, "defaultReservedSpace": "10%", "defaultMaxUsedSpace": "60%",
+//!                        "defaultMinFreeSpace": "20%" } }
 //! }
 //! ```
 
@@ -16,6 +18,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rbuild_builder::cache_mount::Locked;
+use rbuild_builder::room::{Budget, Space};
 use rbuild_image::registry::Settings;
 use serde::Deserialize;
 
@@ -40,6 +43,26 @@ struct ConfigFile {
     parallel_transfers: Option<usize>,
     #[serde(default)]
     cache_mounts: CacheMounts,
+    #[serde(default)]
+    builder: Builder,
+}
+
+/// The part of docker's `daemon.json` that is about the build cache, in docker's words.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Builder {
+    gc: Option<Collection>,
+}
+
+/// When the cache is made smaller without being asked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Collection {
+    enabled: Option<bool>,
+    #[serde(alias = "defaultKeepStorage")]
+    default_reserved_space: Option<String>,
+    default_max_used_space: Option<String>,
+    default_min_free_space: Option<String>,
 }
 
 /// What it says about `RUN --mount=type=cache`.
@@ -86,6 +109,27 @@ impl Config {
             Some(false) => Locked::InPlace,
             Some(true) | None => Locked::Transaction,
         }
+    }
+
+    /// What the build cache may take; None if it is never made smaller without being asked. Who gives one limit
+    /// gives all.
+    ///
+    /// # Errors
+    /// A limit is no size.
+    pub(crate) fn budget(&self) -> Result<Option<Budget>, Failure> {
+        let Some(said) = self.last(|file| file.builder.gc.clone()) else { return Ok(Some(Budget::DEFAULT)) };
+        let limit = |text: Option<String>| {
+            let parsed = text.map(|text| text.parse::<Space>()).transpose();
+            parsed.map_err(|why| Failure::new(format!("builder.gc in config.json: {why}")))
+        };
+        let budget = Budget {
+            reserved: limit(said.default_reserved_space)?,
+            max_used: limit(said.default_max_used_space)?,
+            min_free: limit(said.default_min_free_space)?,
+        };
+        let nothing = Budget { reserved: None, max_used: None, min_free: None };
+        let budget = if budget == nothing { Budget::DEFAULT } else { budget };
+        Ok((said.enabled != Some(false)).then_some(budget))
     }
 
     fn last<T>(&self, said: impl Fn(&ConfigFile) -> Option<T>) -> Option<T> {
@@ -165,6 +209,24 @@ mod tests {
         assert_eq!(found.insecure.into_iter().collect::<Vec<_>>(), ["r:5000"]);
         assert_eq!(found.parallel, 3);
         assert!(ConfigFile::read(Path::new("/nonexistent/config.json")).expect("no error").is_none());
+    }
+
+    #[test]
+    fn budgets_of_the_cache() {
+        let budget = |text: &str| {
+            let file = serde_json::from_str(text).expect("good");
+            Config { files: vec![("config.json".into(), file)] }.budget()
+        };
+        let kept = |reserved| Budget { reserved: Some(reserved), max_used: None, min_free: None };
+        for (text, want) in [
+            ("{}", Some(Budget::DEFAULT)),
+            (r#"{"builder": {"gc": {"enabled": true}}}"#, Some(Budget::DEFAULT)),
+            (r#"{"builder": {"gc": {"enabled": false}}}"#, None),
+            (r#"{"builder": {"gc": {"defaultKeepStorage": "1GB"}}}"#, Some(kept(Space::Bytes(1 << 30)))),
+        ] {
+            assert_eq!(budget(text).expect("good"), want, "{text}");
+        }
+        assert!(budget(r#"{"builder": {"gc": {"defaultMaxUsedSpace": "much"}}}"#).is_err());
     }
 
     #[test]

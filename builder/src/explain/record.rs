@@ -191,6 +191,18 @@ impl BuildRecord {
     }
 }
 
+/// Forgets the builds that began before `before`, but for the last `keep`.
+pub(crate) fn forget_builds(store: &Store, before: Timestamp, keep: usize) -> Result<(), StoreError> {
+    let ids = store.build_ids()?;
+    for id in &ids[..ids.len().saturating_sub(keep)] {
+        // A record of another version is as old as its name says it is: it goes with the rest.
+        if BuildRecord::load(store, id)?.is_none_or(|build| build.started < before) {
+            store.remove_build(id)?;
+        }
+    }
+    Ok(())
+}
+
 /// The build that `text` means: `last`, its name or the beginning of it, or an image that it led to.
 ///
 /// # Errors

@@ -51,6 +51,19 @@ struct Meta {
     boot: String,
 }
 
+impl Meta {
+    /// Roughly what the layer takes of the disk, in bytes, with the blob in which it came.
+    fn room(&self) -> u64 {
+        /// Of a file: an inode, a name, and half a block at its end.
+        const OF_AN_ENTRY: u64 = 2048;
+        let blob = match &self.origin {
+            Origin::Foreign { blob: Some(blob), .. } => blob.size,
+            Origin::Foreign { blob: None, .. } | Origin::Built(_) => 0,
+        };
+        self.bytes + blob + self.entries * OF_AN_ENTRY
+    }
+}
+
 /// A whole layer in the store. Cheap to clone; all clones share what is found out about it.
 #[derive(Debug, Clone)]
 pub struct Layer(Arc<Inner>);
@@ -207,8 +220,9 @@ impl Store {
         let json = serde_json::to_vec(&meta).expect("the members are strings and numbers");
         self.write_small(&format!("{ready}/meta.json"), &json)?;
         match fs::renameat(self.dir(), &ready, self.dir(), layer_path(id)) {
+            Ok(()) => self.count_added(meta.room()),
             // Somebody else was faster: what is there is whole and the same.
-            Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => {}
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {}
             Err(error) => return Err(StoreError::io("publish", layer_path(id))(error)),
         }
         drop(temp);

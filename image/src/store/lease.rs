@@ -5,7 +5,7 @@
 //! file is locked as long as the process lives, so the lease of a dead process is recognised and removed. A container
 //! that outlives its process lists the layers that it stands on in `containers/<id>/layers`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +15,18 @@ use rustix::io::Errno;
 use super::files::unique;
 use super::{Store, StoreError};
 use crate::digest::LayerId;
+
+/// Layers that must not be removed, with those who use them.
+pub type LayerUsers = BTreeMap<LayerId, BTreeSet<LayerUser>>;
+
+/// Who uses a layer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LayerUser {
+    /// A running process, by its id as it sees itself.
+    Process(u32),
+    /// A container, running or not, by the name of its folder.
+    Container(String),
+}
 
 /// This process's lease.
 #[derive(Debug)]
@@ -54,23 +66,36 @@ impl Store {
     /// Runs `remove` while no process can begin to use a layer, with the layers that are in use.
     pub(super) fn excluding_leases<T>(
         &self,
-        remove: impl FnOnce(&BTreeSet<LayerId>) -> Result<T, StoreError>,
+        remove: impl FnOnce(&LayerUsers) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let lock = self.open_lock()?;
         fs::flock(&lock, FlockOperation::LockExclusive).map_err(StoreError::io("lock", "lock"))?;
-        let mut leased = BTreeSet::new();
+        let mut users = LayerUsers::new();
         for name in self.names_in("leases")? {
             let path = format!("leases/{name}");
             if self.is_dead(&path)? {
                 self.remove_small(&path)?;
                 continue;
             }
-            leased.extend(self.layers_listed_in(&path)?);
+            let process = name.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+            for layer in self.layers_listed_in(&path)? {
+                users.entry(layer).or_default().insert(LayerUser::Process(process));
+            }
         }
         for container in self.names_in("containers")? {
-            leased.extend(self.layers_listed_in(&format!("containers/{container}/layers"))?);
+            for layer in self.layers_listed_in(&format!("containers/{container}/layers"))? {
+                users.entry(layer).or_default().insert(LayerUser::Container(container.clone()));
+            }
         }
-        remove(&leased)
+        remove(&users)
+    }
+
+    /// The layers that running processes and containers use, this process included.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn layers_in_use(&self) -> Result<LayerUsers, StoreError> {
+        self.excluding_leases(|users| Ok(users.clone()))
     }
 
     fn layers_listed_in(&self, path: &str) -> Result<Vec<LayerId>, StoreError> {

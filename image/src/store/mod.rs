@@ -54,6 +54,7 @@ pub use error::StoreError;
 pub use fsck::Problem;
 pub use images::{Image, ImageError};
 pub use layers::{ForeignBlob, Layer, Origin};
+pub use lease::{LayerUser, LayerUsers};
 pub use names::ResolveError;
 pub use open::Store;
 pub use prune::{PruneRequest, Pruned};

@@ -1,9 +1,11 @@
 //! Opening a store.
 
 use std::fmt;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -30,6 +32,8 @@ struct Inner {
     boot: OnceLock<String>,
     lease: OnceLock<Lease>,
     layers: Mutex<Known>,
+    added: AtomicU64,
+    held: Mutex<Vec<File>>,
 }
 
 impl Store {
@@ -58,6 +62,8 @@ impl Store {
             boot: OnceLock::new(),
             lease: OnceLock::new(),
             layers: Mutex::default(),
+            added: AtomicU64::new(0),
+            held: Mutex::default(),
         };
         let store = Self { inner: Arc::new(inner) };
         store.check_flavour(root)?;
@@ -72,6 +78,20 @@ impl Store {
     /// Which attributes its layers carry.
     pub fn flavour(&self) -> Flavour {
         self.inner.flavour
+    }
+
+    /// Bytes of layers that came into the store by this process. Zero means that it did not grow.
+    pub fn added(&self) -> u64 {
+        self.inner.added.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a locked file open as long as this store is: a lock that ends with the use of the store.
+    pub fn hold(&self, lock: File) {
+        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+    }
+
+    pub(super) fn count_added(&self, bytes: u64) {
+        self.inner.added.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The folder with the store's version.

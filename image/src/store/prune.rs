@@ -8,16 +8,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::disk::{self, Meter};
 use super::records::record_path;
-use super::{Store, StoreError};
-use crate::digest::{ImageId, LayerId};
+use super::{Image, Store, StoreError};
+use crate::digest::{ImageId, LayerId, RecordKey};
 
 /// What is to be removed.
 pub struct PruneRequest<'a> {
-    /// The build cache, too: all records, and so all layers that no image has.
-    pub cache: bool,
+    /// The records that are to be forgotten, and with them the layers that nothing else needs.
+    pub forget: &'a dyn Fn(RecordKey) -> bool,
+    /// Which images without a name are to go.
+    pub nameless: &'a dyn Fn(&Image) -> bool,
     /// Images without a name, and blobs without a layer, stay until they are that old: another process may be about
     /// to give them one.
     pub min_age: Duration,
+    /// Logs and lists of inputs of steps without a record stay until they are that old: they are of steps that
+    /// failed, and people look at them.
+    pub min_log_age: Duration,
     /// The layer that a record leads to; None for a record that cannot be read, which is then removed.
     pub layer_of_record: &'a dyn Fn(&[u8]) -> Option<LayerId>,
 }
@@ -38,8 +43,8 @@ pub struct Pruned {
 impl std::fmt::Debug for PruneRequest<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PruneRequest")
-            .field("cache", &self.cache)
             .field("min_age", &self.min_age)
+            .field("min_log_age", &self.min_log_age)
             .finish_non_exhaustive()
     }
 }
@@ -57,9 +62,8 @@ impl Store {
         let wanted = self.prune_records(request, &mut pruned)?;
         let trash = self.temp()?;
         pruned.layers = self.excluding_leases(|leased| {
-            let mut needed = self.container_layers()?;
-            needed.extend(wanted);
-            needed.extend(leased);
+            let mut needed = wanted;
+            needed.extend(leased.keys());
             for id in self.image_ids()? {
                 needed.extend(self.image(id)?.into_iter().flat_map(|image| image.layers));
             }
@@ -81,7 +85,8 @@ impl Store {
         let named: BTreeSet<ImageId> = self.image_names()?.into_iter().map(|(_, id)| id).collect();
         for id in self.image_ids()?.into_iter().filter(|id| !named.contains(id)) {
             let path = format!("images/{}", id.hex());
-            if self.is_old(&path, request.min_age)? && self.remove_counted(&path, pruned)? {
+            let goes = self.image(id)?.is_none_or(|image| (request.nameless)(&image));
+            if goes && self.is_old(&path, request.min_age)? && self.remove_counted(&path, pruned)? {
                 pruned.images.push(id);
             }
         }
@@ -98,16 +103,19 @@ impl Store {
         for key in self.record_keys()? {
             let path = record_path(key);
             let layer = self.read_record(&path)?.and_then(|bytes| (request.layer_of_record)(&bytes));
-            match layer.filter(|layer| !request.cache && self.has_layer(*layer)) {
+            match layer.filter(|layer| !(request.forget)(key) && self.has_layer(*layer)) {
                 Some(layer) => drop(wanted.insert(layer)),
                 None => {
                     self.remove_counted(&format!("logs/{key}"), pruned)?;
+                    self.remove_counted(&format!("inputs/{key}"), pruned)?;
                     pruned.records += u64::from(self.remove_counted(&path, pruned)?);
                 }
             }
         }
         for path in self.beside_no_record()? {
-            self.remove_counted(&path, pruned)?;
+            if self.is_old(&path, request.min_log_age)? {
+                self.remove_counted(&path, pruned)?;
+            }
         }
         Ok(wanted)
     }

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, disk};
 use crate::digest::RecordKey;
 
 /// Before the bytes of a record: version, then the BLAKE3 of the bytes and a line end.
 const HEADER: &str = "rbuild record 1 ";
+
+/// Uses are told apart to these seconds.
+const USE_GRAIN: i64 = 3600;
 
 impl Store {
     /// The record under a key, if there is a whole one. Using it makes it young again for pruning.
@@ -18,16 +21,32 @@ impl Store {
     pub fn record(&self, key: RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         let path = record_path(key);
         let Some(bytes) = self.read_record(&path)? else { return Ok(None) };
+        self.mark_used(&path);
+        Ok(Some(bytes))
+    }
+
+    /// The time of a record's file says when it was used last. It is written when it is older than an hour, so that
+    /// a build that hits again and again does not write again and again.
+    fn mark_used(&self, path: &str) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let used = disk::modified(self.dir(), path).ok().flatten();
+        if used.is_some_and(|used| (used..used + USE_GRAIN).contains(&now.tv_sec)) {
+            return;
+        }
         let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: omit, last_modification: now };
         // Only the order of pruning depends on it.
-        let _ = fs::utimensat(
-            self.dir(),
-            &path,
-            &Timestamps { last_access: omit, last_modification: now },
-            AtFlags::empty(),
-        );
-        Ok(Some(bytes))
+        let _ = fs::utimensat(self.dir(), path, &times, AtFlags::empty());
+    }
+
+    /// When a record was used last, in seconds since 1970 and to the hour; None when it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn record_used(&self, key: RecordKey) -> Result<Option<i64>, StoreError> {
+        let path = record_path(key);
+        disk::modified(self.dir(), &path).map_err(StoreError::io("stat", path))
     }
 
     /// The same without making it young again: to look at, not to use.

@@ -30,7 +30,7 @@ impl Store {
     fn remove_layer(&self, id: LayerId) -> Result<bool, StoreError> {
         let trash = self.temp()?;
         self.excluding_leases(|leased| {
-            if leased.contains(&id) || !self.exists(&format!("layers/{id}")) {
+            if leased.contains_key(&id) || !self.exists(&format!("layers/{id}")) {
                 return Ok(false);
             }
             self.move_layer(id, &trash).map(|()| true)

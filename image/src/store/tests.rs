@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir as Folder;
 
-use super::{ForeignBlob, Layer, Origin, Problem, PruneRequest, Store};
+use super::{ForeignBlob, Layer, LayerUser, Origin, Problem, PruneRequest, Store};
 use crate::config::ImageConfig;
 use crate::digest::{BlobDigest, DiffId, Digest, Hasher, LayerId, RecordKey};
 use crate::layer::{Flavour, OwnTimes};
@@ -35,7 +35,13 @@ fn record_of(bytes: &[u8]) -> Option<LayerId> {
 }
 
 fn request(cache: bool) -> PruneRequest<'static> {
-    PruneRequest { cache, min_age: Duration::ZERO, layer_of_record: &record_of }
+    PruneRequest {
+        forget: if cache { &|_| true } else { &|_| false },
+        nameless: &|_| true,
+        min_age: Duration::ZERO,
+        min_log_age: Duration::ZERO,
+        layer_of_record: &record_of,
+    }
 }
 
 fn temporaries(store: &Store) -> usize {
@@ -362,7 +368,8 @@ fn usage_counts_a_file_of_several_names_once() {
             && usage.layers[&second.id()].images == 1
             && usage.layers[&first.id()].images == 0
     );
-    assert!(usage.layers[&first.id()].in_use);
+    let own = LayerUser::Process(std::process::id());
+    assert!(usage.layers[&first.id()].users.contains(&own));
 }
 
 #[test]

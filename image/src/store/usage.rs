@@ -2,9 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustix::fs::{self, AtFlags, FileType};
+
 use super::disk::Meter;
+use super::lease::LayerUser;
 use super::{Store, StoreError};
 use crate::digest::{ImageId, LayerId};
+
+/// Folders that are counted by what they hold; the rest is counted folder by folder.
+const KNOWN: [&str; 14] = [
+    "layers",
+    "blobs",
+    "diffids",
+    "images",
+    "names",
+    "records",
+    "logs",
+    "inputs",
+    "builds",
+    "tmp",
+    "containers",
+    "volumes",
+    "leases",
+    "steps",
+];
 
 /// Bytes of the disk, by what they are for. A file with several names counts once, for the first that has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,21 +42,23 @@ pub struct Usage {
     pub containers: BTreeMap<String, u64>,
     /// Named volumes.
     pub volumes: BTreeMap<String, u64>,
-    /// Cache mounts, indexes, locks, and the folders that hold everything.
+    /// What others keep in folders of their own, by the name of the folder: cache mounts, downloads.
+    pub others: BTreeMap<String, u64>,
+    /// Indexes, locks, and the folders that hold everything.
     pub rest: u64,
     /// The layers of each image, lowest first.
     pub image_layers: BTreeMap<ImageId, Vec<LayerId>>,
 }
 
 /// One layer's share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LayerUsage {
     /// Bytes on the disk, the kept blob included.
     pub bytes: u64,
     /// How many images have it. A layer of none belongs to the build cache.
     pub images: u32,
-    /// A running process or a container uses it.
-    pub in_use: bool,
+    /// Running processes and containers that use it.
+    pub users: BTreeSet<LayerUser>,
 }
 
 impl Usage {
@@ -47,6 +70,7 @@ impl Usage {
             + self.temporary
             + self.containers.values().sum::<u64>()
             + self.volumes.values().sum::<u64>()
+            + self.others.values().sum::<u64>()
             + self.rest
     }
 
@@ -64,18 +88,15 @@ impl Store {
     /// When something of it cannot be read.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let mut meter = Meter::default();
-        let in_use = self.excluding_leases(|leased| {
-            let mut all = self.container_layers()?;
-            all.extend(leased);
-            Ok(all)
-        })?;
+        let mut in_use = self.layers_in_use()?;
         let mut usage = Usage::default();
         for id in self.layer_ids()? {
             let mut bytes = self.measure(&mut meter, &format!("layers/{id}"))?;
             if let Some(blob) = self.blob_of(id)? {
                 bytes += self.measure(&mut meter, &format!("blobs/sha256/{}", blob.hex()))?;
             }
-            usage.layers.insert(id, LayerUsage { bytes, images: 0, in_use: in_use.contains(&id) });
+            let users = in_use.remove(&id).unwrap_or_default();
+            usage.layers.insert(id, LayerUsage { bytes, images: 0, users });
         }
         for id in self.image_ids()? {
             let Some(image) = self.image(id)? else { continue };
@@ -93,22 +114,15 @@ impl Store {
         usage.temporary = self.measure(&mut meter, "tmp")?;
         usage.containers = self.measure_each(&mut meter, "containers")?;
         usage.volumes = self.measure_each(&mut meter, "volumes")?;
+        for folder in self.names_in(".")? {
+            if !KNOWN.contains(&&*folder) && self.is_folder(&folder) {
+                usage.others.insert(folder.clone(), self.measure(&mut meter, &folder)?);
+            }
+        }
         let measured = usage.total();
         // So that everything adds up, whatever else there is.
         usage.rest = self.measure(&mut Meter::default(), ".")?.saturating_sub(measured);
         Ok(usage)
-    }
-
-    /// The layers that containers, running or not, are made of.
-    pub(super) fn container_layers(&self) -> Result<BTreeSet<LayerId>, StoreError> {
-        let mut layers = BTreeSet::new();
-        for id in self.names_in("containers")? {
-            let text = self.read_small(&format!("containers/{id}/layers"))?.unwrap_or_default();
-            layers.extend(
-                String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse::<LayerId>().ok()),
-            );
-        }
-        Ok(layers)
     }
 
     /// What a part of the store takes of the disk, in bytes. `path` is relative to [`Store::path`].
@@ -117,6 +131,11 @@ impl Store {
     /// When it cannot be read.
     pub fn disk_usage(&self, path: &str) -> Result<u64, StoreError> {
         self.measure(&mut Meter::default(), path)
+    }
+
+    fn is_folder(&self, name: &str) -> bool {
+        let stat = fs::statat(self.dir(), name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
     fn measure_each(&self, meter: &mut Meter, folder: &str) -> Result<BTreeMap<String, u64>, StoreError> {

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! git/<hash of the remote>/lock           held by whoever fetches or checks out
+//! git/<hash of the remote>/in-use         held, shared, by those who read checkouts
 //! git/<hash of the remote>/repo.git       bare; each commit that was asked for has a reference
 //! git/<hash of the remote>/trees/<name>   checkouts, whole and unchanging
 //! ```
 
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -118,7 +119,7 @@ impl Git {
         let name = blake3::hash(url.remote.as_bytes()).to_hex();
         let home = self.store.path().join("git").join(&name.as_str()[..32]);
         let trees = home.join("trees");
-        fs::create_dir_all(&trees).map_err(io_error("create", &trees))?;
+        self.hold(&home, &trees)?;
         let commit = self.resolve(url, &home)?;
         if let Some(expected) = url.commit.as_deref().filter(|expected| !commit.starts_with(expected)) {
             return Err(GitError::Checksum { expected: expected.to_owned(), found: commit });
@@ -137,6 +138,22 @@ impl Git {
         }
         let path = if url.subdir.is_empty() { name } else { format!("{name}/{}", url.subdir) };
         Ok(Checkout { parent: trees, path, commit, time })
+    }
+
+    /// Keeps a repository and its checkouts from being removed until this process is done with the store.
+    fn hold(&self, home: &Path, trees: &Path) -> Result<(), GitError> {
+        let path = home.join("in-use");
+        loop {
+            fs::create_dir_all(trees).map_err(io_error("create", trees))?;
+            let file = File::create(&path).map_err(io_error("create", &path))?;
+            file.lock_shared().map_err(io_error("lock", &path))?;
+            let ours = file.metadata().map_err(io_error("stat", &path))?.ino();
+            // Somebody may have removed all of it while we waited.
+            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
+                self.store.hold(file);
+                return Ok(());
+            }
+        }
     }
 
     /// The commit that a reference stands for.
