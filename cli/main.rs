@@ -27,13 +27,18 @@ use crate::ui::Style;
 fn main() -> ExitCode {
     // In the first process of a sandbox this does not return.
     rbuild_runtime::sandbox::dispatch();
-    let environment = Environment::of_process();
+    let mut environment = Environment::of_process();
     let style = Style::new(environment.colored_errors());
     let typed: Vec<OsString> = std::env::args_os().collect();
     let typed = args::with_default_command(typed, |path| std::path::Path::new(path).exists());
     let parsed = args::command().try_get_matches_from(typed).and_then(|m| Cli::from_arg_matches(&m));
     let outcome = match parsed {
-        Ok(cli) => commands::run(cli.command, &environment, style),
+        Ok(cli) => {
+            if let Some(lower) = cli.store_lower {
+                environment.set("RBUILD_STORE_LOWER", lower);
+            }
+            commands::run(cli.command, &environment, style)
+        }
         Err(error) => return usage(&error).into(),
     };
     match outcome {

@@ -15,6 +15,7 @@ mod fetching;
 mod interrupts;
 mod lock;
 mod looking;
+mod lower;
 mod mutation;
 mod prune;
 mod registry;

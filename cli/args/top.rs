@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -15,6 +16,9 @@ use super::{
 #[derive(Debug, Parser)]
 #[command(name = "rbuild", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
+    /// A second store whose images, layers and cache are used, and which is never written to
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
+    pub(crate) store_lower: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -156,7 +160,8 @@ pub(crate) fn command() -> clap::Command {
 /// a request for help. `exists` says whether a path is there, so that a mistyped command is not taken for a
 /// build context.
 pub(crate) fn with_default_command(args: Vec<OsString>, exists: impl Fn(&OsString) -> bool) -> Vec<OsString> {
-    let Some(first) = args.get(1) else { return args };
+    let at = 1 + global_arguments(&args);
+    let Some(first) = args.get(at) else { return args };
     let text = first.to_string_lossy();
     let is_build = if text.starts_with('-') {
         !matches!(&*text, "-h" | "--help" | "-V" | "--version")
@@ -165,9 +170,22 @@ pub(crate) fn with_default_command(args: Vec<OsString>, exists: impl Fn(&OsStrin
     };
     let mut args = args;
     if is_build {
-        args.insert(1, "build".into());
+        args.insert(at, "build".into());
     }
     args
+}
+
+/// How many arguments in front are about the store, and so about every command.
+fn global_arguments(args: &[OsString]) -> usize {
+    let mut count = 0;
+    while let Some(text) = args.get(1 + count).map(|arg| arg.to_string_lossy()) {
+        match &*text {
+            "--store-lower" => count += 2,
+            text if text.starts_with("--store-lower=") => count += 1,
+            _ => break,
+        }
+    }
+    count.min(args.len() - 1)
 }
 
 #[cfg(test)]
@@ -191,6 +209,9 @@ mod tests {
             (&["--help"], false, &["--help"]),
             (&["--no-cache", "run"], true, &["build", "--no-cache", "run"]),
             (&[], true, &[]),
+            (&["--store-lower", "d", "images"], true, &["--store-lower", "d", "images"]),
+            (&["--store-lower=d", "-t", "x", "."], true, &["--store-lower=d", "build", "-t", "x", "."]),
+            (&["--store-lower"], true, &["--store-lower"]),
         ] {
             assert_eq!(inserted(typed, exists), want, "{typed:?}");
         }

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
-use crate::settings::{BuildSettings, Environment, PullSettings, PushSettings, RunSettings, registry};
+use crate::settings::{
+    BuildSettings, Config, Environment, PullSettings, PushSettings, RunSettings, registry,
+};
 use crate::ui::Style;
 
 /// Does what the command says. Arguments are checked before anything is done, so that a mistake needs no
@@ -82,7 +84,16 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
 fn open_store(environment: &Environment) -> Result<Store, Failure> {
     let root = become_root(environment)?;
     let flavour = if rootless::in_user_namespace() { Flavour::User } else { Flavour::Trusted };
-    Ok(Store::open(&root, flavour)?)
+    let lower = match environment.path("RBUILD_STORE_LOWER") {
+        Some(lower) => Some(lower),
+        None => Config::read(environment)?.store_lower(),
+    };
+    let Some(lower) = lower else { return Ok(Store::open(&root, flavour)?) };
+    let lower = std::path::absolute(&lower).map_err(|e| Failure::new(format!("{}: {e}", lower.display())))?;
+    if lower == root {
+        return Err(Failure::usage(format!("{}: a store cannot lie below itself", root.display())));
+    }
+    Ok(Store::open_over(&root, flavour, &lower)?)
 }
 
 /// Removes what killed processes left: one look at two folders that are nearly always empty. `run` is in too much of a

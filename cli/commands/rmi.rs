@@ -66,12 +66,19 @@ fn named<'a>(text: &str, names: &'a [Reference]) -> Option<&'a Reference> {
 }
 
 fn untag(name: &Reference, store: &Store) -> Result<String, Failure> {
-    store.remove_name(name)?;
+    if !store.remove_name(name)? && store.named(name)?.is_some() {
+        return Err(Failure::new(format!(
+            "{} is an image of the lower store, which is only read",
+            name.familiar()
+        )));
+    }
     Ok(format!("Untagged: {}\n", name.familiar()))
 }
 
 fn delete(image: &Image, store: &Store) -> Result<String, Failure> {
-    store.remove_image(image.id)?;
+    if !store.remove_image(image.id)? && store.is_below(image.id)? {
+        return Ok(String::new());
+    }
     Ok(format!("Deleted: {}\n", image.id))
 }
 

@@ -7,6 +7,7 @@
 //!     "registry.example:5000": { "insecure": true }
 //!   },
 //!   "parallel-transfers": 6,
+//!   "store-lower": "/ci/store",
 //!   "cache-mounts": { "transactions": true },
 //!   "builder": { "gc": { "enabled": true, "defaultReservedSpace": "10%", "defaultMaxUsedSpace": "60%",
 //!                        "defaultMinFreeSpace": "20%" } }
@@ -45,6 +46,7 @@ struct ConfigFile {
     cache_mounts: CacheMounts,
     #[serde(default)]
     builder: Builder,
+    store_lower: Option<PathBuf>,
 }
 
 /// The part of docker's `daemon.json` that is about the build cache, in docker's words.
@@ -109,6 +111,11 @@ impl Config {
             Some(false) => Locked::InPlace,
             Some(true) | None => Locked::Transaction,
         }
+    }
+
+    /// The folder of a second store that is only read.
+    pub(crate) fn store_lower(&self) -> Option<PathBuf> {
+        self.last(|file| file.store_lower.clone())
     }
 
     /// What the build cache may take; None if it is never made smaller without being asked. Who gives one limit

@@ -11,6 +11,7 @@ use crate::exit::Failure;
 /// | variable | meaning |
 /// |---|---|
 /// | `RBUILD_ROOT` | folder of the store |
+/// | `RBUILD_STORE_LOWER` | a second store, which is only read |
 /// | `XDG_DATA_HOME`, `HOME` | where a user's store is without it |
 /// | `NO_COLOR`, `CLICOLOR_FORCE` | colours never, colours even without a terminal |
 /// | `BUILDKIT_PROGRESS` | default of `build --progress` |
@@ -48,6 +49,12 @@ impl Environment {
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
         let variables = variables.iter().map(|(k, v)| (k.into(), v.into())).collect();
         Self { variables, stderr_is_terminal: false, stdout_is_terminal: false, stdin_is_terminal: false }
+    }
+
+    /// Puts what the command line says in the place of a variable.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.into(), value.into()));
     }
 
     fn raw(&self, name: &str) -> Option<&OsString> {

@@ -26,8 +26,10 @@ const COLUMNS: [Column; 5] = [
 
 /// Prints what takes how much room. The four sizes add up to what `du` says of the store.
 pub(crate) fn run(args: &DfArgs, store: &Store) -> Outcome {
-    let facts =
-        Facts { survey: Survey::of(store)?, images: find::all(store)?, containers: container::list(store)? };
+    let mut images = find::all(store)?;
+    // What a lower store has takes no room in this one.
+    images.retain(|image| store.is_below(image.id).is_ok_and(|below| !below));
+    let facts = Facts { survey: Survey::of(store)?, images, containers: container::list(store)? };
     let text = match (args.verbose, args.format.as_deref()) {
         (false, format) => List::parse(format, &COLUMNS, &COLUMNS)?.render(&facts.rows())?,
         (true, Some("json" | "{{json .}}")) => format!("{}\n", details::json(&facts, store)?),

@@ -42,12 +42,13 @@ pub(super) fn prune(store: &Store, named: bool, filter: &Filter) -> Result<Vec<S
         let keep = in_use(store)?;
         let mut names = find::names_by_image(store)?;
         for image in find::all(store)?.into_iter().filter(|image| !keep.contains(&image.id)) {
-            if !accepts(filter, &image) {
+            if !accepts(filter, &image) || store.is_below(image.id)? {
                 continue;
             }
             for name in names.remove(&image.id).unwrap_or_default() {
-                store.remove_name(&name)?;
-                lines.push(format!("untagged: {}", name.familiar()));
+                if store.remove_name(&name)? {
+                    lines.push(format!("untagged: {}", name.familiar()));
+                }
             }
             store.remove_image(image.id)?;
             lines.push(format!("deleted: {}", image.id));

@@ -212,11 +212,10 @@ fn write_layer(
     out: &mut impl Write,
 ) -> Result<(DiffId, u64), ArchiveError> {
     let failed = |source| ArchiveError::Layer { member: diff_id.to_string(), source };
-    let Some(blob) = layer.foreign_blob() else {
+    let (Some(blob), Some(path)) = (layer.foreign_blob(), layer.blob_path()) else {
         let tar = layer::write_tar(layer.open_fs()?.as_fd(), store.flavour(), out).map_err(failed)?;
         return Ok((tar.diff_id, tar.size));
     };
-    let path = store.path().join("blobs/sha256").join(blob.digest.hex());
     let open = |source| ArchiveError::Temp { action: "open", path: path.clone(), source };
     let file = File::open(&path).map_err(open)?;
     if blob.digest.0 == diff_id.0 {

@@ -59,7 +59,10 @@ impl Store {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn inputs(&self, key: RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read_small(&format!("{INPUTS}/{key}"))
+        match (self.read_small(&format!("{INPUTS}/{key}"))?, self.lower()) {
+            (None, Some(lower)) => lower.inputs(key),
+            (own, _) => Ok(own),
+        }
     }
 
     /// Lists of files and logs of steps that have no record: the step failed, or its record was removed.

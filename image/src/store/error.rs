@@ -42,6 +42,22 @@ pub enum StoreError {
         /// How it is opened now.
         used: Flavour,
     },
+    /// The same of the store below, whose place the user has chosen, too.
+    #[error(
+        "the lower store {root:?} was made {made}, and cannot be used {used}",
+        made = mode(*.made), used = mode(*.used)
+    )]
+    LowerFlavour {
+        /// The lower store's folder.
+        root: PathBuf,
+        /// How it was made.
+        made: Flavour,
+        /// How it is opened now.
+        used: Flavour,
+    },
+    /// A lower store is never made.
+    #[error("there is no store in {0:?}")]
+    NoStore(PathBuf),
     /// A folder that was asked for is not there.
     #[error("there is no layer {0} in the store")]
     NoLayer(LayerId),
@@ -55,6 +71,12 @@ fn mode(flavour: Flavour) -> &'static str {
 }
 
 impl StoreError {
+    /// True if the store, or this file of it, cannot be written to by this process.
+    pub(super) fn is_refused(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), ReadOnlyFilesystem | PermissionDenied))
+    }
+
     /// For `map_err`: the operation and the path around an error number.
     pub(crate) fn io<P: Into<PathBuf>>(action: &'static str, path: P) -> impl FnOnce(Errno) -> Self + use<P> {
         move |source| Self::Io { action, path: path.into(), source: source.into() }

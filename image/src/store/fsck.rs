@@ -89,20 +89,21 @@ impl Store {
                 problems.push(Problem::BlobDamaged(name));
             }
         }
-        for image in self.image_ids()? {
-            match self.image(image)? {
+        for image in self.own_image_ids()? {
+            match self.own_image(image)? {
                 Some(found) => problems.extend(
                     found
                         .layers
                         .into_iter()
-                        .filter(|layer| !self.has_layer(*layer))
+                        .filter(|layer| !self.has_layer(*layer) && !self.has_layer_below(*layer))
                         .map(|layer| Problem::ImageIncomplete { image, layer }),
                 ),
                 None => problems.push(Problem::ImageDamaged(image)),
             }
         }
         for (name, image) in self.image_names()? {
-            if self.read_small(&format!("images/{}", image.hex()))?.is_none() {
+            if self.read_small(&format!("images/{}", image.hex()))?.is_none() && self.image(image)?.is_none()
+            {
                 problems.push(Problem::NameDangling { name: name.familiar(), image });
             }
         }

@@ -52,7 +52,7 @@ impl Store {
             return Err(ImageError::LayerCount { config: expected, given: layers.len() });
         }
         let id = ImageId(Digest::of(config));
-        if let Some(image) = self.image(id)?
+        if let Some(image) = self.own_image(id)?
             && self.has_layers(&image)?
         {
             return Ok(id);
@@ -70,6 +70,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn image(&self, id: ImageId) -> Result<Option<Image>, StoreError> {
+        match (self.own_image(id)?, self.lower()) {
+            (None, Some(lower)) => lower.image(id),
+            (own, _) => Ok(own),
+        }
+    }
+
+    /// The same without the lower store.
+    pub(super) fn own_image(&self, id: ImageId) -> Result<Option<Image>, StoreError> {
         Ok(self.read_small(&path(id))?.and_then(|bytes| parse(id, &bytes)))
     }
 
@@ -86,6 +94,17 @@ impl Store {
     /// # Errors
     /// When they cannot be listed.
     pub fn image_ids(&self) -> Result<Vec<ImageId>, StoreError> {
+        let mut ids = self.own_image_ids()?;
+        if let Some(lower) = self.lower() {
+            ids.extend(lower.image_ids()?);
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        Ok(ids)
+    }
+
+    /// The same without the lower store.
+    pub(super) fn own_image_ids(&self) -> Result<Vec<ImageId>, StoreError> {
         let names = self.names_in("images")?;
         Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).map(ImageId).collect())
     }

@@ -9,6 +9,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::lower::NOTES;
 use super::{Store, StoreError, TempDir};
 use crate::digest::{BlobDigest, DiffId, LayerId};
 use crate::layer::{self, Identified, OwnTimes, TarSummary, remove_tree};
@@ -41,7 +42,7 @@ pub struct ForeignBlob {
 
 /// `meta.json` of a layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Meta {
+pub(super) struct Meta {
     /// What the content must hash to: for a built layer its name, for a foreign one the identity with all times.
     tree: LayerId,
     origin: Origin,
@@ -70,7 +71,10 @@ pub struct Layer(Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
+    /// Where its files are.
     store: Store,
+    /// Where what is found out about it is written down: the same store, or the one above.
+    notes: Store,
     id: LayerId,
     meta: Meta,
     tar: Mutex<Option<TarSummary>>,
@@ -144,11 +148,13 @@ impl Store {
         if let Some(inner) = known.get(&id).and_then(Weak::upgrade) {
             return Ok(Some(Layer(inner)));
         }
-        let Some(meta) = self.with_lease(id, || self.read_meta(id))? else { return Ok(None) };
-        if !self.is_trustworthy(id, &meta)? {
-            return Ok(None);
-        }
-        let inner = Arc::new(Inner { store: self.clone(), id, meta, tar: Mutex::default() });
+        let own = match self.with_lease(id, || self.read_meta(id))? {
+            Some(meta) => self.is_trustworthy(id, &meta)?.then(|| (self.clone(), meta)),
+            None => None,
+        };
+        let found = if own.is_some() { own } else { self.layer_below(id)? };
+        let Some((store, meta)) = found else { return Ok(None) };
+        let inner = Arc::new(Inner { store, notes: self.clone(), id, meta, tar: Mutex::default() });
         known.insert(id, Arc::downgrade(&inner));
         Ok(Some(Layer(inner)))
     }
@@ -158,7 +164,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_diff_id(&self, diff_id: DiffId) -> Result<Option<LayerId>, StoreError> {
-        let named = self.read_small(&diff_id_path(diff_id))?.and_then(|text| String::from_utf8(text).ok());
+        let mut named = self.read_small(&diff_id_path(diff_id))?;
+        if let (None, Some(lower)) = (&named, self.lower()) {
+            named = lower.read_small(&diff_id_path(diff_id))?;
+        }
+        let named = named.and_then(|text| String::from_utf8(text).ok());
         let candidates =
             named.and_then(|text| text.trim().parse().ok()).into_iter().chain([foreign_id(diff_id)]);
         for id in candidates {
@@ -185,6 +195,8 @@ impl Store {
     pub fn make_durable(&self, layers: &[LayerId]) -> Result<(), StoreError> {
         let pending: Vec<String> = layers
             .iter()
+            // Those of a lower store are not ours to sync.
+            .filter(|id| self.exists(&layer_path(**id)))
             .map(|id| format!("layers/{id}/durable"))
             .filter(|path| !self.exists(path))
             .collect();
@@ -232,7 +244,7 @@ impl Store {
         self.layer(id)?.ok_or(StoreError::NoLayer(id))
     }
 
-    fn read_meta(&self, id: LayerId) -> Result<Option<Meta>, StoreError> {
+    pub(super) fn read_meta(&self, id: LayerId) -> Result<Option<Meta>, StoreError> {
         let json = self.read_small(&format!("{}/meta.json", layer_path(id)))?;
         Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
@@ -243,7 +255,7 @@ impl Store {
         if self.needs_no_proof(id, meta) {
             return Ok(true);
         }
-        if self.tree_of(id, meta)? == Some(meta.tree) {
+        if self.is_as_recorded(id, meta)? {
             // It survived on the disk, so it is on the disk.
             self.mark(&durable)?;
             return Ok(true);
@@ -252,8 +264,13 @@ impl Store {
         Ok(false)
     }
 
-    fn needs_no_proof(&self, id: LayerId, meta: &Meta) -> bool {
+    pub(super) fn needs_no_proof(&self, id: LayerId, meta: &Meta) -> bool {
         meta.boot == self.boot_id() || self.exists(&format!("{}/durable", layer_path(id)))
+    }
+
+    /// Whether a layer's files are those that were stored.
+    pub(super) fn is_as_recorded(&self, id: LayerId, meta: &Meta) -> Result<bool, StoreError> {
+        Ok(self.tree_of(id, meta)? == Some(meta.tree))
     }
 
     /// The identity that a layer's directory has now, by the rules it was recorded with.
@@ -273,7 +290,7 @@ impl Store {
     /// what was recorded.
     pub(super) fn prove(&self, id: LayerId) -> Result<Option<bool>, StoreError> {
         match self.read_meta(id)? {
-            Some(meta) => Ok(Some(self.tree_of(id, &meta)? == Some(meta.tree))),
+            Some(meta) => self.is_as_recorded(id, &meta).map(Some),
             None => Ok(None),
         }
     }
@@ -422,10 +439,14 @@ impl Layer {
     /// # Errors
     /// When it cannot be written down.
     pub fn remember_tar(&self, tar: TarSummary) -> Result<(), StoreError> {
-        let store = &self.0.store;
-        store.write_small(&self.tar_path(), format!("{} {}\n", tar.diff_id, tar.size).as_bytes())?;
+        let notes = &self.0.notes;
+        if self.is_below() {
+            notes.make_folder(NOTES)?;
+        }
+        let text = format!("{} {}\n", tar.diff_id, tar.size);
+        notes.write_small(&format!("{}diff_id", self.notes_path()), text.as_bytes())?;
         if matches!(self.0.meta.origin, Origin::Built(_)) {
-            store.write_small(&diff_id_path(tar.diff_id), self.0.id.to_string().as_bytes())?;
+            notes.write_small(&diff_id_path(tar.diff_id), self.0.id.to_string().as_bytes())?;
         }
         Ok(())
     }
@@ -444,11 +465,33 @@ impl Layer {
     }
 
     fn remembered(&self) -> Result<Option<TarSummary>, StoreError> {
-        self.0.store.remembered_tar(self.0.id)
+        let known = self.0.store.remembered_tar(self.0.id)?;
+        if known.is_some() || !self.is_below() {
+            return Ok(known);
+        }
+        let text = self.0.notes.read_small(&format!("{}diff_id", self.notes_path()))?;
+        Ok(text.and_then(|text| String::from_utf8(text).ok()).and_then(|text| parse_tar(&text)))
     }
 
-    fn tar_path(&self) -> String {
-        format!("{}/diff_id", layer_path(self.0.id))
+    /// What the names of files begin with in which something is noted about it; relative to the store that it was
+    /// asked of.
+    pub(crate) fn notes_path(&self) -> String {
+        if self.is_below() {
+            format!("{NOTES}/{}.", self.0.id)
+        } else {
+            format!("{}/", layer_path(self.0.id))
+        }
+    }
+
+    /// It is a lower store's.
+    fn is_below(&self) -> bool {
+        self.0.store.path() != self.0.notes.path()
+    }
+
+    /// Where the bytes are in which it came, if it is foreign and they were kept.
+    pub fn blob_path(&self) -> Option<PathBuf> {
+        let blob = self.foreign_blob()?;
+        Some(self.0.store.path().join("blobs/sha256").join(blob.digest.hex()))
     }
 }
 

@@ -103,7 +103,7 @@ impl Store {
         Ok(String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse().ok()).collect())
     }
 
-    fn lease(&self) -> Result<&Lease, StoreError> {
+    pub(super) fn lease(&self) -> Result<&Lease, StoreError> {
         if let Some(lease) = self.lease_cell().get() {
             return Ok(lease);
         }

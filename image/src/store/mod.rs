@@ -13,6 +13,7 @@
 //!   logs/<key>          what it said
 //!   inputs/<key>        which files went into the key
 //!   builds/<id>         what a build did, step by step
+//!   below/              notes on the layers of a lower store, see `lower`
 //!   leases/             one file a process: the layers it uses
 //!   containers/<id>/    the runtime's; the file `layers` in it keeps layers from being pruned
 //!   steps/<key>         locks: who makes this step right now
@@ -39,6 +40,7 @@ mod fsck;
 mod images;
 mod layers;
 mod lease;
+mod lower;
 mod names;
 mod open;
 mod prune;

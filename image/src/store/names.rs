@@ -3,6 +3,8 @@
 //! A file of `names/` holds one name and the image's ID. It is called after the SHA-256 of the name, since names
 //! have slashes and may be longer than a file's name.
 
+use std::collections::BTreeSet;
+
 use super::images::Image;
 use super::{Store, StoreError};
 use crate::digest::{Digest, ImageId};
@@ -41,7 +43,10 @@ impl Store {
     /// When the store cannot be read.
     pub fn named(&self, name: &Reference) -> Result<Option<ImageId>, StoreError> {
         let name = name.clone().with_default_tag().canonical();
-        let file = self.read_small(&path(&name))?;
+        let mut file = self.read_small(&path(&name))?;
+        if let (None, Some(lower)) = (&file, self.lower()) {
+            file = lower.read_small(&path(&name))?;
+        }
         Ok(file.and_then(|file| parse(&file)).map(|(_, image)| image))
     }
 
@@ -63,6 +68,10 @@ impl Store {
             // A name that vanished while we were looking is none.
             let bytes = self.read_small(&format!("names/{file}"))?;
             found.extend(bytes.and_then(|bytes| parse(&bytes)));
+        }
+        if let Some(lower) = self.lower() {
+            let hidden: BTreeSet<Reference> = found.iter().map(|(name, _)| name.clone()).collect();
+            found.extend(lower.image_names()?.into_iter().filter(|(name, _)| !hidden.contains(name)));
         }
         found.sort();
         Ok(found)

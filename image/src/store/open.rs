@@ -32,6 +32,7 @@ struct Inner {
     boot: OnceLock<String>,
     lease: OnceLock<Lease>,
     layers: Mutex<Known>,
+    lower: Option<Store>,
     added: AtomicU64,
     held: Mutex<Vec<File>>,
 }
@@ -42,6 +43,10 @@ impl Store {
     /// # Errors
     /// When a folder cannot be made, or the store belongs to the other flavour.
     pub fn open(root: &Path, flavour: Flavour) -> Result<Self, StoreError> {
+        Self::open_with(root, flavour, None)
+    }
+
+    pub(super) fn open_with(root: &Path, flavour: Flavour, lower: Option<Self>) -> Result<Self, StoreError> {
         let path = root.join(VERSION);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = match fs::openat(CWD, &path, flags, Mode::empty()) {
@@ -53,6 +58,28 @@ impl Store {
             other => other,
         }
         .map_err(StoreError::io("open", &path))?;
+        let store = Self::at(path, dir, flavour, lower);
+        store.check_flavour(root)?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, and makes nothing in it.
+    pub(super) fn open_read_only(root: &Path, flavour: Flavour) -> Result<Self, StoreError> {
+        let path = root.join(VERSION);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = match fs::openat(CWD, &path, flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(StoreError::NoStore(root.to_owned())),
+            other => other.map_err(StoreError::io("open", &path))?,
+        };
+        let store = Self::at(path, dir, flavour, None);
+        match store.made_as()? {
+            Some(made) if made == flavour => Ok(store),
+            Some(made) => Err(StoreError::LowerFlavour { root: root.to_owned(), made, used: flavour }),
+            None => Err(StoreError::NoStore(root.to_owned())),
+        }
+    }
+
+    fn at(path: PathBuf, dir: OwnedFd, flavour: Flavour, lower: Option<Self>) -> Self {
         // Absolute, because others mount from it, and they may have another working directory.
         let path = std::path::absolute(&path).unwrap_or(path);
         let inner = Inner {
@@ -62,12 +89,16 @@ impl Store {
             boot: OnceLock::new(),
             lease: OnceLock::new(),
             layers: Mutex::default(),
+            lower,
             added: AtomicU64::new(0),
             held: Mutex::default(),
         };
-        let store = Self { inner: Arc::new(inner) };
-        store.check_flavour(root)?;
-        Ok(store)
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The store below, if there is one.
+    pub(super) fn lower(&self) -> Option<&Self> {
+        self.inner.lower.as_ref()
     }
 
     /// The folder with the store's version, absolute.
@@ -116,14 +147,26 @@ impl Store {
         })
     }
 
+    /// Makes a folder in the store, unless it is there.
+    pub(super) fn make_folder(&self, name: &str) -> Result<(), StoreError> {
+        make(self.dir(), name)
+    }
+
+    /// Which flavour the store was made with; None if that is not written down.
+    fn made_as(&self) -> Result<Option<Flavour>, StoreError> {
+        Ok(match &self.read_small("flavour")?.unwrap_or_default()[..] {
+            b"trusted\n" => Some(Flavour::Trusted),
+            b"user\n" => Some(Flavour::User),
+            _ => None,
+        })
+    }
+
     fn check_flavour(&self, root: &Path) -> Result<(), StoreError> {
         let used = self.inner.flavour;
-        let text = self.read_small("flavour")?.unwrap_or_default();
-        let made = match &text[..] {
-            b"trusted\n" => Flavour::Trusted,
-            b"user\n" => Flavour::User,
+        let made = match self.made_as()? {
+            Some(made) => made,
             // Not there yet, or cut off by a loss of power right after the first use: the folders come first.
-            _ => {
+            None => {
                 for folder in FOLDERS {
                     let mut part = String::new();
                     for name in folder.split('/') {

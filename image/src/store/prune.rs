@@ -64,8 +64,8 @@ impl Store {
         pruned.layers = self.excluding_leases(|leased| {
             let mut needed = wanted;
             needed.extend(leased.keys());
-            for id in self.image_ids()? {
-                needed.extend(self.image(id)?.into_iter().flat_map(|image| image.layers));
+            for id in self.own_image_ids()? {
+                needed.extend(self.own_image(id)?.into_iter().flat_map(|image| image.layers));
             }
             let unneeded: Vec<LayerId> =
                 self.layer_ids()?.into_iter().filter(|id| !needed.contains(id)).collect();
@@ -83,9 +83,9 @@ impl Store {
 
     fn prune_images(&self, request: &PruneRequest<'_>, pruned: &mut Pruned) -> Result<(), StoreError> {
         let named: BTreeSet<ImageId> = self.image_names()?.into_iter().map(|(_, id)| id).collect();
-        for id in self.image_ids()?.into_iter().filter(|id| !named.contains(id)) {
+        for id in self.own_image_ids()?.into_iter().filter(|id| !named.contains(id)) {
             let path = format!("images/{}", id.hex());
-            let goes = self.image(id)?.is_none_or(|image| (request.nameless)(&image));
+            let goes = self.own_image(id)?.is_none_or(|image| (request.nameless)(&image));
             if goes && self.is_old(&path, request.min_age)? && self.remove_counted(&path, pruned)? {
                 pruned.images.push(id);
             }
@@ -103,7 +103,7 @@ impl Store {
         for key in self.record_keys()? {
             let path = record_path(key);
             let layer = self.read_record(&path)?.and_then(|bytes| (request.layer_of_record)(&bytes));
-            match layer.filter(|layer| !(request.forget)(key) && self.has_layer(*layer)) {
+            match layer.filter(|layer| !(request.forget)(key) && self.can_have(*layer)) {
                 Some(layer) => drop(wanted.insert(layer)),
                 None => {
                     self.remove_counted(&format!("logs/{key}"), pruned)?;
@@ -120,13 +120,17 @@ impl Store {
         Ok(wanted)
     }
 
+    fn can_have(&self, layer: LayerId) -> bool {
+        self.has_layer(layer) || self.has_layer_below(layer)
+    }
+
     /// The index of DiffIDs may name layers that are gone.
     fn prune_diff_ids(&self) -> Result<(), StoreError> {
         for name in self.names_in("diffids")? {
             let path = format!("diffids/{name}");
             let text = self.read_small(&path)?.unwrap_or_default();
             let layer = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-            if !layer.is_some_and(|layer| self.has_layer(layer)) {
+            if !layer.is_some_and(|layer| self.can_have(layer)) {
                 self.remove_small(&path)?;
             }
         }

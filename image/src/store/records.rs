@@ -20,9 +20,14 @@ impl Store {
     /// When it is there and cannot be read.
     pub fn record(&self, key: RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         let path = record_path(key);
-        let Some(bytes) = self.read_record(&path)? else { return Ok(None) };
-        self.mark_used(&path);
-        Ok(Some(bytes))
+        match (self.read_record(&path)?, self.lower()) {
+            (Some(bytes), _) => {
+                self.mark_used(&path);
+                Ok(Some(bytes))
+            }
+            (None, Some(lower)) => lower.peek_record(key),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The time of a record's file says when it was used last. It is written when it is older than an hour, so that
@@ -54,7 +59,10 @@ impl Store {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn peek_record(&self, key: RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read_record(&record_path(key))
+        match (self.read_record(&record_path(key))?, self.lower()) {
+            (None, Some(lower)) => lower.peek_record(key),
+            (own, _) => Ok(own),
+        }
     }
 
     /// Stores a record, in place of an older one.
@@ -96,7 +104,11 @@ impl Store {
 
     /// Where a step's log is; the file is missing when the step has none.
     pub fn log_path(&self, key: RecordKey) -> PathBuf {
-        self.path().join("logs").join(key.to_string())
+        let own = self.path().join("logs").join(key.to_string());
+        match self.lower() {
+            Some(lower) if !own.exists() => lower.log_path(key),
+            _ => own,
+        }
     }
 
     /// The record's bytes, without touching it; None when it is missing or not whole.

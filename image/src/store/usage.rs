@@ -98,8 +98,8 @@ impl Store {
             let users = in_use.remove(&id).unwrap_or_default();
             usage.layers.insert(id, LayerUsage { bytes, images: 0, users });
         }
-        for id in self.image_ids()? {
-            let Some(image) = self.image(id)? else { continue };
+        for id in self.own_image_ids()? {
+            let Some(image) = self.own_image(id)? else { continue };
             for layer in image.layers.iter().collect::<BTreeSet<_>>() {
                 if let Some(layer) = usage.layers.get_mut(layer) {
                     layer.images += 1;

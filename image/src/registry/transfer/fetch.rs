@@ -43,7 +43,7 @@ impl Fetched {
 }
 
 /// Where the store keeps a blob as it came.
-pub(super) fn blob_path(store: &Store, digest: BlobDigest) -> PathBuf {
+fn blob_path(store: &Store, digest: BlobDigest) -> PathBuf {
     store.path().join("blobs/sha256").join(digest.hex())
 }
 

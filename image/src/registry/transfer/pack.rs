@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::super::error::RegistryError;
-use super::fetch::blob_path;
 use super::gzip::ParallelGzip;
 use crate::digest::{BlobDigest, DiffId, HashingWriter};
 use crate::layer::{self, TarSummary};
@@ -98,8 +97,7 @@ pub(super) fn packed(
     layer: &Layer,
     compression: Compression,
 ) -> Result<Option<Packed>, RegistryError> {
-    if let Some(blob) = layer.foreign_blob() {
-        let file = blob_path(store, blob.digest);
+    if let (Some(blob), Some(file)) = (layer.foreign_blob(), layer.blob_path()) {
         let is_there = fs::metadata(&file).is_ok_and(|found| found.len() == blob.size);
         let encoding = match blob.media_type.as_str() {
             name if name.ends_with("gzip") => Encoding::Gzip,
@@ -171,6 +169,8 @@ pub fn keep_packed(
 ) -> Result<Packed, RegistryError> {
     let name = kept_name(layer, compression);
     let kept = store.path().join(format!("{name}.blob"));
+    let folder = kept.parent().unwrap_or(store.path());
+    fs::create_dir_all(folder).map_err(RegistryError::file("create", folder))?;
     fs::rename(file, &kept).map_err(RegistryError::file("keep", &kept))?;
     store.write_small(&name, format!("{digest} {size}\n").as_bytes())?;
     Ok(Packed { digest, size, encoding: encoding(compression), is_docker: false, file: kept })
@@ -208,5 +208,5 @@ fn encoding(compression: Compression) -> Encoding {
 }
 
 fn kept_name(layer: &Layer, compression: Compression) -> String {
-    format!("layers/{}/packed-{}", layer.id(), compression.name())
+    format!("{}packed-{}", layer.notes_path(), compression.name())
 }
