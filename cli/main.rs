@@ -27,6 +27,7 @@ use crate::ui::Style;
 fn main() -> ExitCode {
     // In the first process of a sandbox this does not return.
     rbuild_runtime::sandbox::dispatch();
+    rbuild_runtime::limits::raise_open_files();
     let mut environment = Environment::of_process();
     let style = Style::new(environment.colored_errors());
     let typed: Vec<OsString> = std::env::args_os().collect();

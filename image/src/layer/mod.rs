@@ -9,6 +9,7 @@
 //!   read once, however many of the three are wanted.
 //! - `unpack`: a tar from outside into overlay form, confined. [`TarReader`] reads any tar, [`decoder`] inflates it.
 //! - [`View`]: the merged tree of a chain of layers, without mounting it.
+//! - [`differences`]: what is not the same in two views.
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
 //! - `merge`: one becomes part of the directory below it, which is no layer.
 //!
@@ -19,6 +20,7 @@
 mod bounded;
 mod compression;
 mod content;
+mod difference;
 mod entry;
 mod error;
 mod flavour;
@@ -39,6 +41,7 @@ mod walk;
 pub(crate) use bounded::Bounded;
 pub use bounded::unpack_blob;
 pub use compression::{Compression, decoder};
+pub use difference::{Difference, Entity, Times, differences};
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
 pub use flavour::Flavour;

@@ -230,6 +230,10 @@ impl DirNode {
         self.0.layers.len()
     }
 
+    pub(super) fn parts(&self) -> &[OwnedFd] {
+        &self.0.layers
+    }
+
     /// The entry of this name.
     ///
     /// # Errors

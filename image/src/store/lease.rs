@@ -3,7 +3,8 @@
 //! A process that asks for a layer writes its name into a file of its own and only then looks whether the layer is
 //! there, both under the shared lock; pruning reads all such files and moves layers away under the exclusive one. The
 //! file is locked as long as the process lives, so the lease of a dead process is recognised and removed. A container
-//! that outlives its process lists the layers that it stands on in `containers/<id>/layers`.
+//! that outlives its process lists the layers that it stands on in `containers/<id>/layers`; a kept failed step does the
+//! same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::failed::FAILED;
 use super::files::unique;
 use super::{Store, StoreError};
 use crate::digest::LayerId;
@@ -26,6 +28,8 @@ pub enum LayerUser {
     Process(u32),
     /// A container, running or not, by the name of its folder.
     Container(String),
+    /// A kept failed step, by the name of its folder.
+    FailedStep(String),
 }
 
 /// This process's lease.
@@ -82,20 +86,34 @@ impl Store {
                 users.entry(layer).or_default().insert(LayerUser::Process(process));
             }
         }
-        for container in self.names_in("containers")? {
-            for layer in self.layers_listed_in(&format!("containers/{container}/layers"))? {
-                users.entry(layer).or_default().insert(LayerUser::Container(container.clone()));
-            }
-        }
+        let container = |name: &str| LayerUser::Container(name.to_owned());
+        let failed = |name: &str| LayerUser::FailedStep(name.to_owned());
+        self.used_by_folders("containers", container, &mut users)?;
+        self.used_by_folders(FAILED, failed, &mut users)?;
         remove(&users)
     }
 
-    /// The layers that running processes and containers use, this process included.
+    /// The layers that running processes, containers and kept failed steps use, this process included.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn layers_in_use(&self) -> Result<LayerUsers, StoreError> {
         self.excluding_leases(|users| Ok(users.clone()))
+    }
+
+    /// Adds the layers that the folders in `all` list.
+    fn used_by_folders(
+        &self,
+        all: &str,
+        user: impl Fn(&str) -> LayerUser,
+        users: &mut LayerUsers,
+    ) -> Result<(), StoreError> {
+        for name in self.names_in(all)? {
+            for layer in self.layers_listed_in(&format!("{all}/{name}/layers"))? {
+                users.entry(layer).or_default().insert(user(&name));
+            }
+        }
+        Ok(())
     }
 
     fn layers_listed_in(&self, path: &str) -> Result<Vec<LayerId>, StoreError> {

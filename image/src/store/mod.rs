@@ -16,6 +16,7 @@
 //!   below/              notes on the layers of a lower store, see `lower`
 //!   leases/             one file a process: the layers it uses
 //!   containers/<id>/    the runtime's; the file `layers` in it keeps layers from being pruned
+//!   failed/<build>.<n>/ what a failed step left, to be looked at; `layers` as with containers
 //!   steps/<key>         locks: who makes this step right now
 //! ```
 //!
@@ -35,6 +36,7 @@
 mod builds;
 mod disk;
 mod error;
+mod failed;
 mod files;
 mod fsck;
 mod images;
@@ -53,6 +55,7 @@ mod tests;
 mod usage;
 
 pub use error::StoreError;
+pub use failed::{FAILED_STEPS_STAY, HeldStep};
 pub use fsck::Problem;
 pub use images::{Image, ImageError};
 pub use layers::{ForeignBlob, Layer, Origin};

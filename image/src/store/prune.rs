@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::disk::{self, Meter};
+use super::failed::FAILED_STEPS_STAY;
 use super::records::record_path;
 use super::{Image, Store, StoreError};
 use crate::digest::{ImageId, LayerId, RecordKey};
@@ -58,6 +59,7 @@ impl Store {
         let mut pruned = Pruned { bytes: self.measure(&mut Meter::default(), "tmp")?, ..Pruned::default() };
         self.sweep()?;
         pruned.bytes -= self.measure(&mut Meter::default(), "tmp")?.min(pruned.bytes);
+        pruned.bytes += self.expire_failed_steps(FAILED_STEPS_STAY)?.1;
         self.prune_images(request, &mut pruned)?;
         let wanted = self.prune_records(request, &mut pruned)?;
         let trash = self.temp()?;
@@ -158,7 +160,7 @@ impl Store {
         Ok(removed)
     }
 
-    fn is_old(&self, path: &str, min_age: Duration) -> Result<bool, StoreError> {
+    pub(super) fn is_old(&self, path: &str, min_age: Duration) -> Result<bool, StoreError> {
         let modified = disk::modified(self.dir(), path).map_err(StoreError::io("stat", path))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let age = modified.map(|secs| i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(secs));

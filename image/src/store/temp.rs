@@ -54,7 +54,11 @@ impl Store {
     }
 
     /// None when it is gone or somebody holds it.
-    fn lock_temp(&self, path: &str, operation: FlockOperation) -> Result<Option<OwnedFd>, StoreError> {
+    pub(super) fn lock_temp(
+        &self,
+        path: &str,
+        operation: FlockOperation,
+    ) -> Result<Option<OwnedFd>, StoreError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match fs::openat(self.dir(), path, flags, Mode::empty()) {
             Ok(file) => file,

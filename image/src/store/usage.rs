@@ -10,7 +10,8 @@ use super::{Store, StoreError};
 use crate::digest::{ImageId, LayerId};
 
 /// Folders that are counted by what they hold; the rest is counted folder by folder.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
+    "failed",
     "layers",
     "blobs",
     "diffids",
@@ -40,6 +41,8 @@ pub struct Usage {
     pub temporary: u64,
     /// Containers, by the name of their folder.
     pub containers: BTreeMap<String, u64>,
+    /// Kept failed steps, by the name of their folder.
+    pub failed: BTreeMap<String, u64>,
     /// Named volumes.
     pub volumes: BTreeMap<String, u64>,
     /// What others keep in folders of their own, by the name of the folder: cache mounts, downloads.
@@ -69,6 +72,7 @@ impl Usage {
             + self.records
             + self.temporary
             + self.containers.values().sum::<u64>()
+            + self.failed.values().sum::<u64>()
             + self.volumes.values().sum::<u64>()
             + self.others.values().sum::<u64>()
             + self.rest
@@ -113,6 +117,7 @@ impl Store {
         }
         usage.temporary = self.measure(&mut meter, "tmp")?;
         usage.containers = self.measure_each(&mut meter, "containers")?;
+        usage.failed = self.measure_each(&mut meter, "failed")?;
         usage.volumes = self.measure_each(&mut meter, "volumes")?;
         for folder in self.names_in(".")? {
             if !KNOWN.contains(&&*folder) && self.is_folder(&folder) {

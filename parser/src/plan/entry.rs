@@ -4,7 +4,7 @@ use super::epoch::Epoch;
 use super::globals::Globals;
 use super::options::{Bases, Checked, Options, PlanError, Planned};
 use super::planner::{Planner, check_config};
-use super::types::Plan;
+use super::types::{Moment, Plan, StepId};
 use crate::instruction::Dockerfile;
 use crate::lint::{Linter, Warning, parse_time};
 
@@ -32,6 +32,22 @@ pub fn plan(file: &Dockerfile, options: &Options, bases: &mut dyn Bases) -> Resu
 pub fn epoch(file: &Dockerfile, options: &Options) -> Result<Epoch, PlanError> {
     let platform = super::planner::target_platform(options)?;
     Globals::new(file, options, &platform).map(|globals| globals.epoch)
+}
+
+/// What the stage of a step is right after it; None if the plan has no such step. Costs a plan of what comes before
+/// it, and nothing in [`plan()`]: steps are looked at one by one and rarely, and a configuration kept for each of them
+/// would make long plans quadratic.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn moment(
+    file: &Dockerfile,
+    options: &Options,
+    bases: &mut dyn Bases,
+    step: StepId,
+) -> Result<Option<Moment>, PlanError> {
+    let mut lint = Linter::new(check_config(file, options)?);
+    Planner::new(file, options, bases, &mut lint)?.moment(step)
 }
 
 /// Looks for everything that a build would warn about, in all stages if no target is given.

@@ -30,7 +30,7 @@ mod state;
 mod tests;
 mod types;
 
-pub use entry::{check, epoch, parse_warnings, plan};
+pub use entry::{check, epoch, moment, parse_warnings, plan};
 pub use environment::Environment;
 pub use epoch::{Epoch, RemoteAdd};
 pub use options::{Base, BaseRequest, Bases, Checked, NamedContext, Options, PlanError, Planned};

@@ -11,7 +11,7 @@ use super::links::{Edge, Links, Origin, refuse_cycles};
 use super::options::{Base, BaseRequest, Bases, NamedContext, Options, PlanError, fail};
 use super::platform::Platform;
 use super::state::{NOT_IN_ENVIRONMENT, State};
-use super::types::{HistoryEntry, Op, Plan, Root, Step, StepId, Target};
+use super::types::{HistoryEntry, Moment, Op, Plan, Root, Step, StepId, Target};
 use crate::expand::{Expander, Lookup};
 use crate::instruction::{Dockerfile, Instruction, Kind};
 use crate::lint::{CheckConfig, Linter, Rule, parse_time, structure};
@@ -71,6 +71,9 @@ pub(super) struct Planner<'a> {
     mistakes: Vec<PlanError>,
     /// Number of the last step of the current stage, and how many it has.
     position: (u32, u32),
+    /// The step after which everything else does not matter, and what its stage was then.
+    until: Option<StepId>,
+    reached: Option<State>,
 }
 
 /// The checks that the file or the command line asks for.
@@ -113,11 +116,32 @@ impl<'a> Planner<'a> {
             history: Vec::new(),
             mistakes: Vec::new(),
             position: (0, 0),
+            until: None,
+            reached: None,
         })
     }
 
     /// Carries out the stages that the target needs; when checking without a target, all of them.
     pub(super) fn build(&mut self, checking: bool) -> Result<Plan, PlanError> {
+        let target = self.carry_out(checking)?;
+        let Some(state) = self.results[target].take() else {
+            return fail("the target stage was not planned");
+        };
+        Ok(self.finish(state, target))
+    }
+
+    /// Carries out everything up to a step, and says what its stage is then.
+    pub(super) fn moment(&mut self, step: StepId) -> Result<Option<Moment>, PlanError> {
+        self.until = Some(step);
+        self.carry_out(false)?;
+        Ok(self.reached.take().map(|mut state| Moment {
+            env: state.variables.environment(),
+            shell: state.shell(),
+            config: state.config,
+        }))
+    }
+
+    fn carry_out(&mut self, checking: bool) -> Result<usize, PlanError> {
         let links = Rc::clone(&self.links);
         let bound = bind(self.file, &links, &self.globals, &self.target_platform, self.lint)?;
         let target = links.target()?;
@@ -126,6 +150,7 @@ impl<'a> Planner<'a> {
         self.results = vec![None; bound.len()];
         for (index, from) in bound.iter().enumerate().filter(|(index, _)| reachable[*index]) {
             match self.stage(index, from, checking) {
+                Ok(_) if self.reached.is_some() => break,
                 Ok(state) => self.results[index] = Some(state),
                 // Other stages may depend on this one.
                 Err(error) => {
@@ -137,10 +162,7 @@ impl<'a> Planner<'a> {
         if let Some(error) = together(std::mem::take(&mut self.mistakes)) {
             return Err(error);
         }
-        let Some(state) = self.results[target].take() else {
-            return fail("the target stage was not planned");
-        };
-        Ok(self.finish(state, target))
+        Ok(target)
     }
 
     /// The stages that are needed. ONBUILD instructions of base images can add to them.
@@ -275,6 +297,10 @@ impl<'a> Planner<'a> {
                 // The next mistake does not have to wait for this one to be mended.
                 self.lint.silence();
                 self.mistakes.push(error.at(site.lines));
+            }
+            if self.until.is_some_and(|step| state.root == Root::Step(step)) {
+                self.reached = Some(state.clone());
+                break;
             }
         }
         Ok(state)

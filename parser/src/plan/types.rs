@@ -282,6 +282,17 @@ pub struct Target {
     pub epoch: Option<i64>,
 }
 
+/// A stage right after one of its steps.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// The `config` object of an image that ended there.
+    pub config: Config,
+    /// What a RUN would see there: ENV and ARG.
+    pub env: Environment,
+    /// The shell of shell forms.
+    pub shell: Vec<String>,
+}
+
 /// One entry of the image's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryEntry {

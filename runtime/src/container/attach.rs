@@ -54,6 +54,18 @@ pub(super) fn check_terminal(settings: &RunSettings) -> Result<(), ContainerErro
     Ok(())
 }
 
+/// Runs a sandbox that is no container in the foreground, with our own streams and, if it has a terminal, ours.
+/// Returns the program's exit code, 128 + signal if a signal ended it. Belongs on a thread as [`super::run`] does.
+///
+/// # Errors
+/// It cannot be started, or there is no terminal on our side where it has one.
+pub fn foreground(spec: &Spec) -> Result<i32, ContainerError> {
+    let settings = RunSettings { tty: spec.terminal, interactive: true, ..RunSettings::default() };
+    check_terminal(&settings)?;
+    let signals = Signals::block()?;
+    Foreground::start(spec, &settings)?.run(&signals, || ())
+}
+
 /// What the loop waits for.
 #[derive(Debug, Clone, Copy)]
 enum Event {

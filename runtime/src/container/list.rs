@@ -1,6 +1,8 @@
 //! The containers of a store, as any rbuild sees them, and removing those that do not run.
 
-use rbuild_image::digest::ImageId;
+use std::path::PathBuf;
+
+use rbuild_image::digest::{ImageId, LayerId};
 use rbuild_image::store::Store;
 use rbuild_image::time::Timestamp;
 
@@ -30,6 +32,16 @@ pub struct Listed {
     pub state: State,
     /// It is removed when its program ends; without an rbuild that runs it, it is only waiting to be swept.
     pub remove: bool,
+}
+
+/// What a container has changed (the upper folder of its overlay), and the layers below, the uppermost first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn file_system(store: &Store, id: &ContainerId) -> Result<(PathBuf, Vec<LayerId>), ContainerError> {
+    let text = read(store, id, folder::LAYERS)?.unwrap_or_default();
+    let layers = String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse().ok()).collect();
+    Ok((store.path().join(folder::ALL).join(id.as_str()).join("upper"), layers))
 }
 
 /// All containers, the youngest first.

@@ -46,9 +46,10 @@ mod spec;
 mod state;
 mod volumes;
 
+pub use attach::foreground;
 pub use container::{Base, Container, run};
 pub use error::ContainerError;
 pub use id::ContainerId;
-pub use list::{Listed, list, remove, sweep};
+pub use list::{Listed, file_system, list, remove, sweep};
 pub use settings::{RunSettings, Tmpfs, Volume, VolumeSource};
 pub use state::State;

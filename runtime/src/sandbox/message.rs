@@ -19,6 +19,8 @@ pub(crate) struct Order<S> {
     pub(crate) spec: S,
     /// Rbuild is root of a user namespace only: no device nodes, no `trusted.` xattrs.
     pub(crate) in_user_namespace: bool,
+    /// The soft limit of open files that the program gets; None for this process's own.
+    pub(crate) open_files: Option<u64>,
 }
 
 /// An order as it is read back.

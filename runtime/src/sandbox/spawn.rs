@@ -15,8 +15,8 @@ use super::message::{self, News, Order};
 use super::spec::{Network, Spec};
 use super::stdio::{Io, Stdio};
 use super::stubs::Stubs;
-use crate::rootless;
 use crate::sys::launch::Launch;
+use crate::{limits, rootless};
 
 /// argv\[0\] of a sandbox's first process.
 pub(crate) const INIT_NAME: &str = "rbuild-init";
@@ -83,7 +83,11 @@ fn namespaces(spec: &Spec) -> c_int {
 }
 
 fn write_order(spec: &Spec) -> io::Result<OwnedFd> {
-    let order = Order { spec, in_user_namespace: rootless::in_user_namespace() };
+    let order = Order {
+        spec,
+        in_user_namespace: rootless::in_user_namespace(),
+        open_files: limits::open_files_before(),
+    };
     let bytes = serde_json::to_vec(&order).map_err(io::Error::other)?;
     let memfd = rustix::fs::memfd_create("rbuild-order", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(memfd);

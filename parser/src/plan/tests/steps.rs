@@ -28,6 +28,26 @@ fn titles_and_positions() {
 }
 
 #[test]
+fn what_a_stage_is_after_one_of_its_steps() {
+    let file = parse(
+        "FROM busybox AS base\nARG V=1\nRUN a\nENV E=2\nUSER u\nCMD [\"early\"]\nRUN b\nCMD [\"late\"]\n\
+         FROM base\nSHELL [\"bash\", \"-c\"]\nWORKDIR /w\nENV F=3\nRUN c\nUSER other",
+    );
+    let options = options();
+    let at = |step| moment(&file, &options, &mut FakeBases::new(), StepId(step)).unwrap();
+    let env = |step| at(step).unwrap().env.pairs().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(env(0), ["PATH", "V"]);
+    let second = at(1).unwrap();
+    assert_eq!((second.config.user.as_str(), &second.config.cmd), ("u", &Some(vec!["early".to_owned()])));
+    assert_eq!(second.shell, ["/bin/sh", "-c"]);
+    let last = at(3).unwrap();
+    assert_eq!((last.config.working_dir.as_str(), &last.config.cmd), ("/w", &Some(vec!["late".to_owned()])));
+    assert_eq!(last.config.env[1..], ["E=2", "F=3"]);
+    assert_eq!((last.config.user.as_str(), last.shell.join(" ").as_str()), ("u", "bash -c"));
+    assert!(at(4).is_none());
+}
+
+#[test]
 fn copies() {
     let plan = planned(
         "FROM busybox\nWORKDIR /w\nARG F=f\nADD --link <<X $F https://h/x.git#main http://h/f ../up d/\nbody $F\nX\n",

@@ -18,7 +18,7 @@ use crate::sandbox::error::Failure;
 use crate::sandbox::message::{self, News, ReceivedOrder};
 use crate::sandbox::spawn::{INIT_NAME, ORDER_FD, SOCKET_FD};
 use crate::sandbox::spec::{Init, Network, Privilege, Spec};
-use crate::sys;
+use crate::{limits, sys};
 
 /// Returns at once, unless this process is the first one of a sandbox: then it never returns. Must be the first
 /// line of `main`, before any thread exists.
@@ -52,6 +52,9 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
 
     let become_program = |terminal: Option<&Terminal>| -> Result<Infallible, Failure> {
         start_session(terminal)?;
+        if let Some(soft) = order.open_files {
+            limits::set_open_files(soft);
+        }
         identity.assume()?;
         program.execute()
     };
