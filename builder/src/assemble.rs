@@ -112,7 +112,7 @@ macro_rules! alike {
 }
 
 /// The plan's `config` object as the image's.
-fn container_config(config: &Config) -> ContainerConfig {
+pub(crate) fn container_config(config: &Config) -> ContainerConfig {
     ContainerConfig {
         user: config.user.clone(),
         exposed_ports: config.exposed_ports.clone(),

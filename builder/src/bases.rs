@@ -12,12 +12,14 @@ use rbuild_parser::plan::{Base, BaseId, BaseRequest, Bases};
 use crate::assemble::plan_config;
 use crate::event::{Event, Observer};
 use crate::lock::{ImagePin, LockError, Pin, Pins};
+use crate::recipe::Named;
 
 /// Finds base images, and remembers what the plan's numbers stand for.
 pub(crate) struct StoreBases<'a> {
     store: &'a Store,
     source: Option<Source<'a>>,
     images: Vec<Arc<Image>>,
+    named: Vec<Named>,
 }
 
 /// Where images come from that are not in the store.
@@ -49,17 +51,17 @@ impl Name<'_> {
 impl<'a> StoreBases<'a> {
     /// From the store only.
     pub(crate) fn new(store: &'a Store) -> Self {
-        Self { store, source: None, images: Vec::new() }
+        Self { store, source: None, images: Vec::new(), named: Vec::new() }
     }
 
     /// From the store and from registries.
     pub(crate) fn pulling(store: &'a Store, source: Source<'a>) -> Self {
-        Self { store, source: Some(source), images: Vec::new() }
+        Self { store, source: Some(source), images: Vec::new(), named: Vec::new() }
     }
 
-    /// The images, by [`BaseId`].
-    pub(crate) fn into_images(self) -> Vec<Arc<Image>> {
-        self.images
+    /// The images, by [`BaseId`], and by the names that were asked for.
+    pub(crate) fn into_images(self) -> (Vec<Arc<Image>>, Vec<Named>) {
+        (self.images, self.named)
     }
 
     fn find(&self, name: &str, platform: &str) -> Result<Image, String> {
@@ -231,14 +233,21 @@ impl Bases for StoreBases<'_> {
             self.find(name, request.platform)?
         };
         let (id, image) = self.number(image);
-        let config = &image.config;
-        Ok(Base {
-            id,
-            config: plan_config(&config.config),
-            author: (!config.author.is_empty()).then(|| config.author.clone()),
-            platform: config.platform().to_string(),
-            empty: config.rootfs.diff_ids.is_empty() && config.history.iter().all(|entry| entry.empty_layer),
-        })
+        let (name, platform) = (request.name.to_owned(), request.platform.to_owned());
+        self.named.push(Named { name, platform, image: image.id });
+        Ok(base(id, &image))
+    }
+}
+
+/// What a plan has to know of an image.
+pub(crate) fn base(id: BaseId, image: &Image) -> Base {
+    let config = &image.config;
+    Base {
+        id,
+        config: plan_config(&config.config),
+        author: (!config.author.is_empty()).then(|| config.author.clone()),
+        platform: config.platform().to_string(),
+        empty: config.rootfs.diff_ids.is_empty() && config.history.iter().all(|entry| entry.empty_layer),
     }
 }
 

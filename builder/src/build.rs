@@ -17,10 +17,12 @@ use crate::chain::Chain;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
 use crate::event::{Event, Observer, StepInfo};
 use crate::explain::{self, Trace};
+use crate::failed;
 use crate::fetch::Remote;
 use crate::inputs::Inputs;
 use crate::lock::Pins;
 use crate::output;
+use crate::recipe::Recipe;
 use crate::request::Request;
 use crate::schedule;
 use crate::seal::Sealer;
@@ -49,9 +51,11 @@ pub fn build(
     let inputs = Inputs::open(store, request, &fetch, cancel)?;
     let source = Source { registry: &request.registry, policy: request.pull, pins: &pins, observer };
     let mut bases = StoreBases::pulling(store, source);
-    let plan = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
+    let (plan, options) = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
     crate::entitlements::check(&plan, request.allow, &inputs.file)?;
-    let bases = bases.into_images();
+    let (bases, named) = bases.into_images();
+    let recipe = Recipe::new(&inputs.file.text, &options, named);
+    let dockerfile = explain::dockerfile(inputs.path.as_deref());
     let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();
     observer.on(Event::Planned(&steps));
     let wants_image = output::wants_image(request);
@@ -74,6 +78,8 @@ pub fn build(
                 fetch: &fetch,
                 trace: &trace,
                 carry: &carry,
+                recipe: &recipe,
+                dockerfile: &dockerfile,
             });
             let outcome = run_steps(&session, &inputs.file, &steps);
             sealer.end(outcome.is_err());
@@ -85,8 +91,12 @@ pub fn build(
             Err(Stop::Again) => continue,
             Err(Stop::Failed(error)) => Err(error),
         };
-        let end = ended(&built, request);
-        trace.save(store, &request.id, inputs.path.as_deref(), end, || carry.builds(store));
+        let (outcome, image, names) = ended(&built, request);
+        if outcome != explain::Outcome::Interrupted {
+            failed::forget(store, &dockerfile, &request.id);
+        }
+        let end = explain::End { id: &request.id, dockerfile, recipe, outcome, image, names };
+        trace.save(store, end, || carry.builds(store));
         return built;
     }
 }
@@ -138,7 +148,11 @@ fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) 
                 }
                 Err(_) if session.cancel.requested() => Err(BuildError::Interrupted.into()),
                 Err(failure) if failure.again => Err(Stop::Again),
-                Err(failure) => Err(locate(failure, file, step.lines, &infos[index]).into()),
+                Err(mut failure) => {
+                    let info = &infos[index];
+                    let kept = failed::keep(session, step, &info.title, &mut failure);
+                    Err(locate(failure, file, step.lines, info, kept).into())
+                }
             }
         },
         |stop| match stop {
@@ -154,10 +168,11 @@ fn locate(
     file: &Arc<SourceFile>,
     lines: rbuild_parser::source::LineRange,
     info: &StepInfo,
+    kept: bool,
 ) -> BuildError {
     let StepFailure { message, help, log_tail, located, .. } = failure;
     let problem = Problem { lines: located.then_some(lines), help, ..Problem::new(message) };
-    let step = FailedStep { info: info.clone(), log_tail };
+    let step = FailedStep { info: info.clone(), log_tail, kept };
     BuildError::Dockerfile(Box::new(Located {
         file: Arc::clone(file),
         problems: vec![problem],

@@ -110,4 +110,6 @@ pub struct FailedStep {
     pub info: StepInfo,
     /// The end of its output, whole lines.
     pub log_tail: Vec<u8>,
+    /// What it left can be looked at (see [`crate::failed`]).
+    pub kept: bool,
 }

@@ -21,15 +21,6 @@ pub struct StepInfo {
     pub lines: LineRange,
 }
 
-/// Which of the two streams a program wrote to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -67,12 +58,11 @@ pub enum Event<'a> {
         /// Process id of the one that runs it, if it is known.
         holder: Option<u32>,
     },
-    /// A step's program wrote something.
+    /// A step's program wrote something, to standard output or standard error: both are one stream, in the order in
+    /// which it was written.
     Log {
         /// The step.
         step: StepRef,
-        /// Where to.
-        stream: Stream,
         /// What: any bytes, not necessarily whole lines.
         bytes: &'a [u8],
     },

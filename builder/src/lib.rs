@@ -15,6 +15,7 @@
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
 //! - `carry`: a cache that travels between machines.
 //! - [`explain`]: what each build did, and why its steps ran or did not.
+//! - [`failed`], [`past`], `recipe`: failed steps, kept to be looked at; states of earlier builds.
 //! - [`key`], `step`: a step's way from its key to its layer; [`copy`] is the engine of COPY and ADD.
 //! - [`cache_mount`]: the folders behind `RUN --mount=type=cache`.
 //! - [`room`]: what the cache takes of the disk, and making it take less.
@@ -38,13 +39,16 @@ pub mod error;
 pub mod event;
 pub mod examine;
 pub mod explain;
+pub mod failed;
 pub mod fetch;
 mod inputs;
 pub mod key;
 mod layouts;
 pub mod lock;
 mod output;
+pub mod past;
 mod planning;
+pub mod recipe;
 mod remote;
 pub mod request;
 pub mod room;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rbuild_parser::Diagnostic;
-use rbuild_parser::plan::{self, CopySource, Plan, RemoteAdd};
+use rbuild_parser::plan::{self, CopySource, Options, Plan, RemoteAdd};
 
 use crate::bases::StoreBases;
 use crate::copy::{CopyError, Fetch};
@@ -12,14 +12,14 @@ use crate::event::{Event, Observer};
 use crate::inputs::{EPOCH, Inputs};
 use crate::request::Request;
 
-/// Parses and plans.
+/// Parses and plans; says with which options, now that every time in them is known.
 pub(crate) fn plan(
     inputs: &Inputs,
     request: &Request,
     bases: &mut StoreBases<'_>,
     fetch: &dyn Fetch,
     observer: &dyn Observer,
-) -> Result<Plan, BuildError> {
+) -> Result<(Plan, Options), BuildError> {
     let parsed = rbuild_parser::parse(&inputs.file.text);
     if !parsed.errors.is_empty() {
         return Err(problems(&inputs.file, parsed.errors.iter().map(problem).collect()));
@@ -35,7 +35,7 @@ pub(crate) fn plan(
             for warning in &planned.warnings {
                 observer.on(Event::Warning(warning));
             }
-            Ok(planned.plan)
+            Ok((planned.plan, options))
         }
         Err(error) => {
             for warning in &error.warnings {

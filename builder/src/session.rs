@@ -18,6 +18,7 @@ use crate::event::{Event, Observer};
 use crate::explain::{Selected, Trace, encode_inputs};
 use crate::inputs::Contexts;
 use crate::key::StepRecord;
+use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
 use crate::step::{StepFailure, linked, materialize};
@@ -64,6 +65,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) fetch: &'a (dyn Fetch + Sync),
     pub(crate) trace: &'a Trace,
     pub(crate) carry: &'a Carry<'a>,
+    pub(crate) recipe: &'a Recipe,
+    /// The Dockerfile: an absolute path, or `-` for standard input.
+    pub(crate) dockerfile: &'a str,
 }
 
 impl<'a> std::ops::Deref for Session<'a> {
@@ -114,6 +118,7 @@ impl<'a> Session<'a> {
             return Ok(chain.clone());
         }
         let layer = materialize(self, &linked(Root::NamedContext(name.to_owned()), "/", "/"))?;
+        self.trace.folder(name, layer);
         let chain = Chain::scratch().with(layer);
         folders.insert(name.to_owned(), chain.clone());
         Ok(chain)

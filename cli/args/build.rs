@@ -39,6 +39,10 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// Where the build fails, open a shell in the failed step, or run COMMAND there
+    #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) debug: Option<String>,
+
     /// Look at the Dockerfile instead of building: check, outline (what the target takes) or targets;
     /// with ,format=json for programs, and check,ignorestatus with exit code 0 whatever is found
     #[arg(long, value_name = "METHOD[,format=text|json]", conflicts_with = "check")]

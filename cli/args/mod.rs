@@ -6,6 +6,7 @@
 
 mod build;
 mod cache;
+mod debug;
 mod explain;
 mod registry;
 mod run;
@@ -17,6 +18,7 @@ pub(crate) use cache::{
     CacheCommand, CacheMountCommand, CacheMountExportArgs, CacheMountImportArgs, CacheMountInspectArgs,
     CacheMountLsArgs, CacheMountRmArgs, CachePruneArgs,
 };
+pub(crate) use debug::{DiffArgs, DiffFormat, ShellArgs};
 pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
 pub(crate) use registry::{
     CompressionKind, LoginArgs, LogoutArgs, PullArgs, PullPolicy, PushArgs, SearchArgs,

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
-    BuildArgs, CacheCommand, DfArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs,
-    ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs, PushArgs,
-    RmiArgs, RunArgs, SaveArgs, SearchArgs, TagArgs,
+    BuildArgs, CacheCommand, DfArgs, DiffArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs,
+    ImagesArgs, ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs,
+    PushArgs, RmiArgs, RunArgs, SaveArgs, SearchArgs, ShellArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon
@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Show what the steps of a build wrote
     Logs(LogsArgs),
+    /// Open a shell where a build failed
+    Shell(ShellArgs),
+    /// Show what differs between two images, steps or containers
+    Diff(DiffArgs),
     /// Download an image from a registry
     Pull(PullArgs),
     /// Upload images to a registry
@@ -130,7 +134,7 @@ pub(crate) struct VersionArgs {
 /// The commands as `rbuild --help` groups them.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Common Commands", &["build", "run"]),
-    ("Builds", &["explain", "logs"]),
+    ("Builds", &["explain", "logs", "shell", "diff"]),
     ("Images", &["images", "history", "inspect", "tag", "rmi"]),
     ("Registries", &["pull", "push", "login", "logout", "search"]),
     ("Archives", &["load", "save", "import"]),

@@ -3,6 +3,7 @@
 mod agents;
 mod caches;
 mod check;
+mod debug;
 mod failure;
 mod interrupt;
 mod metadata;
@@ -15,6 +16,7 @@ use rbuild_builder::request::Request;
 use rbuild_builder::room;
 use rbuild_image::registry::PushOptions;
 use rbuild_image::store::Store;
+use rbuild_runtime::signals;
 
 use self::agents::Agents;
 use self::interrupt::Interrupt;
@@ -31,9 +33,11 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
     if let Some(look) = settings.look {
         return look_at(look, &request, store, style);
     }
-    let progress = ui::progress(settings.progress, style);
+    let progress = ui::progress(settings.progress, settings.log_limit, style);
     let interrupt = Interrupt::listen()?;
-    let outcome = rbuild_builder::build(store, &request, &*progress, interrupt.cancel());
+    let build = || rbuild_builder::build(store, &request, &*progress, interrupt.cancel());
+    // A shell that may follow needs every signal, and a build leaves threads behind.
+    let outcome = if settings.debug.is_some() { signals::shielded(build)? } else { build() };
     let explanation = || {
         if settings.explain {
             ui::note(&explain::of_build(store, &request.id, settings.progress == ProgressMode::Json));
@@ -63,10 +67,13 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
         Err(error) => {
             progress.failed(&failure::report(&error));
             explanation();
-            Ok(match error {
+            let exit = match error {
                 BuildError::Interrupted => interrupt.exit(),
                 _ => Exit(FAILURE),
-            })
+            };
+            drop(interrupt);
+            debug::look(settings, &error, &request.id, store, style);
+            Ok(exit)
         }
     }
 }

@@ -8,8 +8,8 @@ use rbuild_image::store::Store;
 use rbuild_runtime::{container, rootless};
 
 use super::{
-    build, cache, df, explain, fsck, history, images, import, info, inspect, load, login, logs, prune, pull,
-    push, rmi, save, search, tag, version,
+    build, cache, df, diff, explain, fsck, history, images, import, info, inspect, load, login, logs, prune,
+    pull, push, rmi, save, search, shell, tag, version,
 };
 use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
@@ -44,6 +44,8 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
         }
         Command::Explain(args) => explain::run(&args, &store()?),
         Command::Logs(args) => logs::run(&args, &store()?),
+        Command::Shell(args) => shell::run(&args, &store()?, environment.is_interactive()),
+        Command::Diff(args) => diff::run(&args, &store()?),
         Command::Pull(args) | Command::Image(ImageCommand::Pull(args)) => {
             let settings = PullSettings::new(&args, environment)?;
             let registry = Registry::new(registry(environment)?);

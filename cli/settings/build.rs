@@ -81,6 +81,12 @@ pub(crate) struct BuildSettings {
     pub(crate) pull: registry::Policy,
     /// How the image is pushed when it is built; None if it is not.
     pub(crate) push: Option<registry::PushOptions>,
+    /// What is run where the build fails: nothing without `--debug`, a shell for an empty line.
+    pub(crate) debug: Option<String>,
+    /// Somebody sits at a terminal.
+    pub(crate) terminal: bool,
+    /// So many bytes of a step's output are shown as lines; None for all.
+    pub(crate) log_limit: Option<u64>,
     /// What to do instead of building.
     pub(crate) look: Option<Look>,
 }
@@ -255,6 +261,9 @@ impl BuildSettings {
             lock,
             locked_caches: config.locked_caches(),
             cache_budget: config.budget()?,
+            debug: args.debug,
+            terminal: environment.is_interactive() && environment.stderr_is_terminal,
+            log_limit: log_limit(environment)?,
             registry: super::registry(environment)?,
             pull: if args.pull { registry::Policy::Always } else { registry::Policy::Missing },
             push,
@@ -288,6 +297,19 @@ fn lock(mode: Mode, file: Option<PathBuf>, context: &ContextSource) -> Result<Lo
 /// Whether this is no path: a URL, or an address of git.
 pub(crate) fn is_remote(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://") || is_git_url(text)
+}
+
+/// BuildKit's variable and its default: bytes of a step's output that are shown, -1 for all. What is kept of it has no
+/// limit.
+fn log_limit(environment: &Environment) -> Result<Option<u64>, Failure> {
+    const VARIABLE: &str = "BUILDKIT_STEP_LOG_MAX_SIZE";
+    let Some(text) = environment.value(VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(Some(2 << 20));
+    };
+    let number: i64 = text
+        .parse()
+        .map_err(|_| Failure::usage(format!("{VARIABLE}={text:?} is no number of bytes, and not -1")))?;
+    Ok(u64::try_from(number).ok())
 }
 
 fn progress(

@@ -15,6 +15,7 @@ use crate::exit::Failure;
 /// | `XDG_DATA_HOME`, `HOME` | where a user's store is without it |
 /// | `NO_COLOR`, `CLICOLOR_FORCE` | colours never, colours even without a terminal |
 /// | `BUILDKIT_PROGRESS` | default of `build --progress` |
+/// | `BUILDKIT_STEP_LOG_MAX_SIZE` | bytes of a step's output that `--progress=plain` shows, -1 for all |
 /// | `DOCKER_DEFAULT_PLATFORM` | default of `--platform` |
 /// | `SSH_AUTH_SOCK` | the agent that `build --ssh` means |
 /// | `SOURCE_DATE_EPOCH` | build argument of that name, unless given |
@@ -111,6 +112,11 @@ impl Environment {
             return true;
         }
         self.stderr_is_terminal && self.raw("TERM").is_some_and(|t| t != "dumb")
+    }
+
+    /// True if somebody sits at a terminal that a program can be given.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.stdin_is_terminal && self.stdout_is_terminal
     }
 
     /// True if a view that moves the cursor can be shown on standard error.

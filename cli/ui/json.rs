@@ -10,7 +10,7 @@
 //! | `pulled` | `image`, `duration` | it is in the store |
 //! | `plan` | `steps`: a list of `{step, stage, title, instruction, line}` | once, before all steps |
 //! | `start` | `step`, `stage`, `title`, `instruction`, `line` | a step is not in the cache and begins |
-//! | `log` | `step`, `stream` (`stdout`, `stderr`), `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something |
+//! | `log` | `step`, `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something, to standard output or standard error |
 //! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
 //! | `step` | `step`, `stage`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
 //! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
@@ -24,7 +24,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef, Stream};
+use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef};
 use rbuild_image::registry::{self, LayerState};
 use serde_json::{Value, json};
 
@@ -47,8 +47,7 @@ struct State<W> {
 #[derive(Default)]
 struct Run {
     started: Option<Instant>,
-    stdout: Lines,
-    stderr: Lines,
+    lines: Lines,
 }
 
 impl<W: Write> Json<W> {
@@ -76,30 +75,23 @@ impl<W: Write> State<W> {
     }
 
     /// One object for the lines that `bytes` complete, or with None for what the end of the step completes.
-    fn log(&mut self, step: StepRef, stream: Stream, bytes: Option<&[u8]>) {
+    fn log(&mut self, step: StepRef, bytes: Option<&[u8]>) {
         let Some(run) = self.runs.get_mut(step) else { return };
-        let (lines, name) = match stream {
-            Stream::Stdout => (&mut run.stdout, "stdout"),
-            Stream::Stderr => (&mut run.stderr, "stderr"),
-        };
         let mut whole: Vec<String> = Vec::new();
         let each = |line: &[u8]| whole.push(String::from_utf8_lossy(line).into_owned());
         match bytes {
-            Some(bytes) => lines.feed(bytes, each),
-            None => lines.finish(each),
+            Some(bytes) => run.lines.feed(bytes, each),
+            None => run.lines.finish(each),
         }
         if whole.is_empty() {
             return;
         }
         let time = seconds(run.started.map_or(Duration::ZERO, |s| s.elapsed()));
-        self.write(
-            &json!({"type": "log", "step": step, "stream": name, "time": time, "text": whole.join("\n")}),
-        );
+        self.write(&json!({"type": "log", "step": step, "time": time, "text": whole.join("\n")}));
     }
 
     fn end(&mut self, step: StepRef, status: &str, duration: Duration) {
-        self.log(step, Stream::Stdout, None);
-        self.log(step, Stream::Stderr, None);
+        self.log(step, None);
         let mut object = self.about(step, "step");
         object["status"] = status.into();
         object["duration"] = seconds(duration).into();
@@ -139,7 +131,7 @@ impl<W: Write + Send> Observer for Json<W> {
                 let object = state.about(step, "start");
                 state.write(&object);
             }
-            Event::Log { step, stream, bytes } => state.log(step, stream, Some(bytes)),
+            Event::Log { step, bytes } => state.log(step, Some(bytes)),
             Event::Cached(step) => state.end(step, "cached", Duration::ZERO),
             Event::Done { step, duration } => state.end(step, "done", duration),
             Event::Failed { step, duration } => state.end(step, "failed", duration),

@@ -16,7 +16,7 @@ mod style;
 mod transfer;
 mod tty;
 
-pub(crate) use print::{complain, explain, note, print, print_raw, warn};
+pub(crate) use print::{CLOSED_PIPE, complain, explain, note, print, print_raw, warn};
 pub(crate) use progress::progress;
 pub(crate) use report::{Place, Problem, Report};
 pub(crate) use style::Style;

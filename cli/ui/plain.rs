@@ -9,6 +9,8 @@
 //! #3 CACHED
 //! ```
 //!
+//! Of a step that says very much only the beginning is shown; `rbuild logs` has everything.
+//!
 //! Base images on their way come before all steps, as number 0. Steps that run at the same time take turns: whoever has something to say says first who it is.
 
 use std::fmt::Write as _;
@@ -37,6 +39,8 @@ struct State<W> {
     /// The step that the last line was about.
     speaking: Option<StepRef>,
     exports: usize,
+    /// So many bytes of each step's output are shown; None for all.
+    limit: Option<u64>,
 }
 
 /// A step that has been heard of.
@@ -44,12 +48,15 @@ struct State<W> {
 struct Run {
     started: Option<Instant>,
     lines: Lines,
+    /// Bytes of its output that were shown.
+    shown: u64,
+    clipped: bool,
 }
 
 impl<W: Write> Plain<W> {
     /// Lines to `out`.
-    pub(super) fn new(out: W, style: Style) -> Self {
-        let state = State { out, steps: Vec::new(), runs: Vec::new(), speaking: None, exports: 0 };
+    pub(super) fn new(out: W, limit: Option<u64>, style: Style) -> Self {
+        let state = State { out, steps: Vec::new(), runs: Vec::new(), speaking: None, exports: 0, limit };
         Self { state: Mutex::new(state), style }
     }
 }
@@ -83,16 +90,32 @@ impl<W: Write> State<W> {
 
     /// Adds the lines that `bytes` complete, or with None those that the end of the step completes.
     fn log(&mut self, step: StepRef, bytes: Option<&[u8]>, text: &mut String) {
-        let Some(run) = self.runs.get_mut(step) else { return };
+        let Some(run) = self.runs.get_mut(step).filter(|run| !run.clipped) else { return };
         let time = run.started.map_or(Duration::ZERO, |s| s.elapsed()).as_secs_f64();
         let mut lines = String::new();
+        let limit = self.limit.unwrap_or(u64::MAX);
+        let (mut shown, mut clipped) = (run.shown, false);
         let mut each = |line: &[u8]| {
+            if shown >= limit {
+                clipped = true;
+                return;
+            }
+            shown += line.len() as u64 + 1;
             let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
             let _ = writeln!(lines, "#{} {time:.3} {line}", Self::number(step));
         };
         match bytes {
             Some(bytes) => run.lines.feed(bytes, &mut each),
             None => run.lines.finish(&mut each),
+        }
+        (run.shown, run.clipped) = (shown, clipped);
+        if clipped {
+            let number = Self::number(step);
+            let limit = human::size(limit);
+            let _ = writeln!(
+                lines,
+                "#{number} [output clipped, log limit {limit} reached: rbuild logs --step {number} shows all of it]"
+            );
         }
         if !lines.is_empty() {
             self.turn(step, text);

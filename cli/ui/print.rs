@@ -6,7 +6,7 @@ use super::{Report, Style};
 use crate::exit::Failure;
 
 /// 128 + SIGPIPE: what a program ends with that writes into a closed pipe.
-const CLOSED_PIPE: u8 = 141;
+pub(crate) const CLOSED_PIPE: u8 = 141;
 
 /// Writes an answer to standard output. That the reader went away is no error worth a word.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {

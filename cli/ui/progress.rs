@@ -21,11 +21,11 @@ pub(crate) trait Progress: Observer {
     fn finished(&self);
 }
 
-/// The view of that name, on standard error.
-pub(crate) fn progress(mode: ProgressMode, style: Style) -> Box<dyn Progress> {
+/// The view of that name, on standard error. `log_limit` is how many bytes of a step's output lines may show.
+pub(crate) fn progress(mode: ProgressMode, log_limit: Option<u64>, style: Style) -> Box<dyn Progress> {
     match mode {
         ProgressMode::Tty => Box::new(Tty::new(style)),
-        ProgressMode::Plain => Box::new(Plain::new(io::stderr(), style)),
+        ProgressMode::Plain => Box::new(Plain::new(io::stderr(), log_limit, style)),
         ProgressMode::Json => Box::new(Json::new(io::stderr())),
         ProgressMode::Quiet => Box::new(Quiet(style)),
     }

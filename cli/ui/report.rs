@@ -20,6 +20,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::Style;
+use super::log::harmless;
 
 /// What went wrong in a build.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +67,7 @@ impl Report {
     pub(crate) fn text(&self, style: Style) -> String {
         let mut out = String::new();
         if let Some((title, log)) = &self.step {
-            let _ = write!(out, "------\n > {title}:\n{}", String::from_utf8_lossy(log));
+            let _ = write!(out, "------\n > {title}:\n{}", harmless(log, style.has_color()));
             if !out.ends_with('\n') {
                 out.push('\n');
             }

@@ -12,6 +12,11 @@ impl Style {
         Self { color }
     }
 
+    /// Whether there are any.
+    pub(crate) fn has_color(self) -> bool {
+        self.color
+    }
+
     /// For what went wrong.
     pub(crate) fn error(self, text: &str) -> String {
         self.paint("1;31", text)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rbuild_builder::event::{Event, Observer, StepInfo, StepRef};
 
-use super::log::{Lines, visible};
+use super::log::LastLine;
 use super::plain::{cache, waiting, warning_text};
 use super::print::to_stderr;
 use super::progress::{Progress, lock};
@@ -54,9 +54,7 @@ struct Pulling {
 
 #[derive(Default)]
 struct Run {
-    lines: Lines,
-    /// The last whole line, as it came.
-    last: Vec<u8>,
+    last: LastLine,
     /// The step's line, and when it began.
     live: Option<(ProgressBar, Instant)>,
 }
@@ -124,8 +122,7 @@ impl Shared {
 }
 
 fn live_text(info: &StepInfo, since: Instant, run: &Run) -> String {
-    let partial = run.lines.partial();
-    let last = visible(if partial.is_empty() { &run.last } else { partial });
+    let last = run.last.text();
     let separator = if last.is_empty() { "" } else { "  " };
     format!("=> {} {:.1}s{separator}{last}", info.title, since.elapsed().as_secs_f64())
 }
@@ -188,7 +185,7 @@ impl Observer for Tty {
             }
             Event::Log { step, bytes, .. } => {
                 if let Some(run) = state.runs.get_mut(step) {
-                    run.lines.feed(bytes, |line| line.clone_into(&mut run.last));
+                    run.last.feed(bytes);
                 }
             }
             Event::Cached(step) => {

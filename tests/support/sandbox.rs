@@ -102,8 +102,8 @@ impl Sandbox {
     pub(crate) fn store_listing(&self) -> Vec<String> {
         let mut found = Vec::new();
         list(&self.store(), Path::new(""), &mut found);
-        // A build leaves word of itself however it ends: `rbuild explain` and `rbuild logs` read it.
-        found.retain(|path| !path.starts_with("v1/builds/"));
+        // A build leaves word of itself however it ends, and failed steps to be looked at.
+        found.retain(|path| !path.starts_with("v1/builds/") && !path.starts_with("v1/failed/"));
         found.sort();
         found
     }

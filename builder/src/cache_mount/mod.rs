@@ -71,6 +71,6 @@ impl CacheIdentity<'_> {
 }
 
 /// Where the caches of a store are.
-fn folder_of(store: &Store) -> std::path::PathBuf {
+pub(crate) fn folder_of(store: &Store) -> std::path::PathBuf {
     store.path().join("cache-mounts")
 }

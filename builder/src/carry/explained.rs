@@ -71,6 +71,8 @@ impl Source {
             names: Vec::new(),
             outcome: Outcome::Done,
             steps: steps.collect(),
+            recipe: None,
+            folders: BTreeMap::new(),
             carried: Vec::new(),
         }
     }

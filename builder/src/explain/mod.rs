@@ -27,4 +27,4 @@ pub(crate) use inputs::{Selected, encode as encode_inputs};
 pub use lookup::{ExplainError, Explained, Nearest, StepReport, Verdict, explain};
 pub(crate) use record::forget_builds;
 pub use record::{BuildId, BuildRecord, BuildStep, Outcome, Parent, Status, find};
-pub(crate) use trace::Trace;
+pub(crate) use trace::{End, Trace, dockerfile};

@@ -1,5 +1,6 @@
 //! The record of a build.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +11,7 @@ use rbuild_image::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::key::StepKey;
+use crate::recipe::Recipe;
 
 /// Builds that are remembered.
 const KEPT: usize = 100;
@@ -73,6 +75,12 @@ pub struct BuildRecord {
     pub outcome: Outcome,
     /// In the order of the plan.
     pub steps: Vec<BuildStep>,
+    /// What the plan was made of; missing in records of earlier versions.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
+    /// The layers of folders that were used as bases, by name.
+    #[serde(default)]
+    pub folders: BTreeMap<String, LayerId>,
     /// Builds of other machines whose caches were imported; only where a step had to run nevertheless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Self>,

@@ -136,6 +136,7 @@ fn remove(store: &Store, wish: &Wish, chosen: Vec<Item>) -> Result<Vec<Item>, Ro
             Kind::CacheMount => remove_cache(store, &item.id)?,
             Kind::Git => remove_repository(store, &item.id)?,
             Kind::Http => discard(store, &store.path().join("http").join(&item.id))?,
+            Kind::Failed => store.remove_failed_steps(&|name, _| name == item.id)?.0 > 0,
             Kind::Internal => discard(store, &store.path().join("latest").join(&item.id))?,
         };
         if is_gone {

@@ -16,14 +16,17 @@ pub enum Kind {
     Http,
     /// What an instruction copied last, so that it copies less next time.
     Internal,
+    /// What a failed step left, to be looked at.
+    Failed,
 }
 
-const WORDS: [(Kind, &str); 5] = [
+const WORDS: [(Kind, &str); 6] = [
     (Kind::Regular, "regular"),
     (Kind::CacheMount, "exec.cachemount"),
     (Kind::Git, "source.git.checkout"),
     (Kind::Http, "source.http"),
     (Kind::Internal, "internal"),
+    (Kind::Failed, "failed"),
 ];
 
 impl fmt::Display for Kind {

@@ -13,6 +13,7 @@ use super::{Kind, RoomError, describe};
 use crate::cache_mount;
 use crate::chain::ChainDigest;
 use crate::explain::BuildRecord;
+use crate::failed;
 use crate::key::StepRecord;
 
 /// The folders of downloads and hints, with what is in them.
@@ -92,6 +93,7 @@ impl Survey {
         for (kind, folder, what) in FOLDERS {
             items.extend(in_folder(store, kind, folder, what)?);
         }
+        items.extend(failed_steps(store, &usage)?);
         items.sort_by(|one, other| (other.last_used, &other.id).cmp(&(one.last_used, &one.id)));
         Ok(Self { usage, items })
     }
@@ -99,7 +101,7 @@ impl Survey {
     /// What the cache takes of the disk, in bytes: all that no image needs.
     #[must_use]
     pub fn cache_bytes(&self) -> u64 {
-        self.usage.cache() + self.usage.others.values().sum::<u64>()
+        self.usage.cache() + self.usage.failed.values().chain(self.usage.others.values()).sum::<u64>()
     }
 }
 
@@ -188,6 +190,25 @@ fn steps(store: &Store, usage: &Usage) -> Result<Vec<Item>, RoomError> {
     Ok(items)
 }
 
+/// Nothing needs them, so they cost nothing.
+fn failed_steps(store: &Store, usage: &Usage) -> Result<Vec<Item>, RoomError> {
+    let mut items = Vec::new();
+    for kept in failed::list(store)? {
+        let name = kept.name();
+        // One that somebody is in cannot be had.
+        let in_use = store.hold_failed_step(&name)?.is_none();
+        let last_used = used(&store.failed_step_path(&name).join("step.json")).unwrap_or(Timestamp::EPOCH);
+        items.push(Item {
+            description: format!("failed {}", kept.title),
+            bytes: usage.failed.get(&name).copied().unwrap_or(0),
+            last_used,
+            in_use,
+            ..Item::new(Kind::Failed, name)
+        });
+    }
+    Ok(items)
+}
+
 /// Who needs which layer.
 fn needs(store: &Store, usage: &Usage) -> Result<BTreeMap<LayerId, Vec<String>>, RoomError> {
     let mut names: BTreeMap<_, String> = BTreeMap::new();
@@ -209,6 +230,7 @@ fn needs(store: &Store, usage: &Usage) -> Result<BTreeMap<LayerId, Vec<String>>,
         let words = use_of_it.users.iter().map(|user| match user {
             LayerUser::Process(pid) => format!("process {pid}"),
             LayerUser::Container(id) => format!("container {}", &id[..12.min(id.len())]),
+            LayerUser::FailedStep(name) => format!("failed step {name}"),
         });
         needs.entry(*layer).or_default().extend(words);
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rbuild_image::store::StoreError;
+use rbuild_image::store::{StoreError, TempDir};
 use rbuild_runtime::sandbox::SpawnError;
 
 /// A step that could not be done; where it stands in the Dockerfile is the caller's knowledge.
@@ -20,6 +20,8 @@ pub(crate) struct StepFailure {
     pub(crate) located: bool,
     /// True if a layer from elsewhere cannot be had: the build starts over without it.
     pub(crate) again: bool,
+    /// What it had made until then.
+    pub(crate) remains: Option<TempDir>,
 }
 
 impl StepFailure {
@@ -31,6 +33,7 @@ impl StepFailure {
             log_tail: Vec::new(),
             located: true,
             again: false,
+            remains: None,
         }
     }
 
@@ -65,6 +68,11 @@ impl StepFailure {
 
     pub(crate) fn log_tail(mut self, tail: Vec<u8>) -> Self {
         self.log_tail = tail;
+        self
+    }
+
+    pub(crate) fn leaving(mut self, remains: TempDir) -> Self {
+        self.remains = Some(remains);
         self
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::event::{Event, Observer, StepRef, Stream};
+use crate::event::{Event, Observer, StepRef};
 
 /// How much of the end of a log an error shows.
 const TAIL: usize = 8 * 1024;
@@ -36,8 +36,8 @@ impl<'a> StepLog<'a> {
     }
 
     /// Takes what the program wrote.
-    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        self.observer.on(Event::Log { step: self.step, stream, bytes });
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.observer.on(Event::Log { step: self.step, bytes });
         self.remember(bytes);
         let file = match &mut self.file {
             Some(file) => file,

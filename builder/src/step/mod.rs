@@ -5,7 +5,7 @@
 //! store, which becomes a layer by one rename, and a record.
 //!
 //! Invariants: nothing is in the store under its final name before it is whole; a step that failed leaves
-//! nothing; two rbuilds that need the same step run it once.
+//! nothing that another step could use; two rbuilds that need the same step run it once.
 
 mod agent;
 mod caches;
@@ -18,6 +18,7 @@ mod mounts;
 mod pump;
 mod run;
 mod workdir;
+mod world;
 
 use std::time::Instant;
 
@@ -30,10 +31,12 @@ use rbuild_parser::plan::{Op, Step};
 pub(crate) use copy::{linked, materialize};
 pub(crate) use failure::StepFailure;
 pub(crate) use making::Making;
-pub(crate) use mounts::root as mount_root;
+pub(crate) use mounts::{kept as kept_mounts, root as mount_root};
+pub(crate) use run::hostname;
+pub(crate) use world::World;
 
 use crate::chain::Chain;
-use crate::event::{Event, Stream};
+use crate::event::Event;
 use crate::key::{FORMAT, StepKey, StepKeyKind, StepRecord};
 use crate::session::{Session, StepResult};
 use log::StepLog;
@@ -127,7 +130,7 @@ fn hit(session: &Session<'_>, step: &Step, key: RecordKey, record: StepRecord) -
     session.trace.hit(step.id, &record);
     if session.request.replay_logs && record.log {
         let mut show = |bytes: &[u8]| {
-            session.observer.on(Event::Log { step: index, stream: Stream::Stdout, bytes });
+            session.observer.on(Event::Log { step: index, bytes });
             Ok(())
         };
         // A log that is damaged or pruned is no reason not to use the result.
@@ -153,7 +156,10 @@ fn make_layer(
     if has_log {
         session.store.put_log(digest, &making.log_path()).map_err(StepFailure::store)?;
     }
-    let times = outcome?;
+    let times = match outcome {
+        Ok(times) => times,
+        Err(failure) => return Err(failure.leaving(making.into_temp())),
+    };
     let layer = session.store.publish_layer(making.into_temp(), times).map_err(StepFailure::store)?;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };

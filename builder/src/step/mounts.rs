@@ -8,7 +8,9 @@ use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 use super::agent::{AgentSocket, SocketOwner};
 use super::caches::{self, Caches};
 use super::{Making, StepFailure, copy, materialize};
+use crate::cache_mount::CacheIdentity;
 use crate::explain::Selected;
+use crate::failed::{KeptMount, KeptSource};
 use crate::key::{MountKey, MountKeyKind};
 use crate::session::Session;
 
@@ -71,6 +73,31 @@ fn key(session: &Session<'_>, mount: &Mount, sets: &mut Vec<Selected>) -> Result
 /// What a bind mount shows is what a `COPY --link` of its source would copy.
 pub(super) fn files(from: &Root, source: &str) -> Copy {
     copy::linked(from.clone(), source, BOUND)
+}
+
+/// The mounts as a shell where the step failed gets them: without secrets and agents. What could not be made for the
+/// step either is left out.
+pub(crate) fn kept(session: &Session<'_>, run: &Run) -> Vec<KeptMount> {
+    let kept = |mount: &Mount| {
+        let source = match &mount.kind {
+            MountKind::Bind { from, source, writable } => {
+                let layer = materialize(session, &files(from, source)).ok()?;
+                KeptSource::Bind { layer, path: BOUND.to_owned(), writable: *writable }
+            }
+            MountKind::Cache { id, source, owner, from, .. } => {
+                let content = match from {
+                    Some((from, path)) => Some(copy::content(session, &files(from, path)).ok()?.0),
+                    None => None,
+                };
+                let identity = CacheIdentity { id, owner: *owner, content: content.as_deref() };
+                KeptSource::Cache { folder: identity.folder_name(), path: source.clone() }
+            }
+            MountKind::Tmpfs { size } => KeptSource::Tmpfs { size: *size },
+            MountKind::Secret { .. } | MountKind::Ssh { .. } => return None,
+        };
+        Some(KeptMount { target: mount.target.clone()?, source })
+    };
+    run.mounts.iter().filter_map(kept).collect()
 }
 
 /// Puts everything in place for the container.

@@ -5,22 +5,18 @@ use std::path::PathBuf;
 use rbuild_image::layer::OwnTimes;
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Run, Step};
-use rbuild_runtime::sandbox::{
-    self, Exit, Init, Io, Mount, MountSource, Network, Privilege, Rootfs, Spec, Stdio,
-};
+use rbuild_runtime::sandbox::{self, Exit, Io, Mount, Rootfs, Spec, Stdio};
 
 use super::caches::Caches;
 use super::log::StepLog;
-use super::{Making, StepFailure, find_or_make, hosts, key, mounts, pump};
+use super::world::World;
+use super::{Making, StepFailure, find_or_make, key, mounts, pump};
 use crate::chain::Chain;
 use crate::key::{MountKey, RunKey, RunNetworkKey, StepKeyKind, StepRecord};
 use crate::session::Session;
 
 /// BuildKit's name for the machine a RUN sees.
 const HOSTNAME: &str = "buildkitsandbox";
-
-/// Docker's default size of /dev/shm, in bytes.
-const SHM_SIZE: u64 = 64 << 20;
 
 pub(crate) fn perform(
     session: &Session<'_>,
@@ -63,7 +59,8 @@ fn given_hostname<'a>(session: &Session<'a>) -> Option<&'a str> {
     given.map(String::as_str).filter(|name| !name.is_empty() && *name != HOSTNAME)
 }
 
-fn hostname<'a>(session: &Session<'a>) -> &'a str {
+/// The name of the machine that a RUN sees.
+pub(crate) fn hostname<'a>(session: &Session<'a>) -> &'a str {
     given_hostname(session).unwrap_or(HOSTNAME)
 }
 
@@ -96,36 +93,25 @@ fn spec(
     mounts: Vec<Mount>,
     secret_env: Vec<(String, String)>,
 ) -> Result<Spec, StepFailure> {
-    let network = match RunNetworkKey::resolve(run.network, session.request.network) {
-        RunNetworkKey::Host => Network::Host,
-        RunNetworkKey::None => Network::None,
-    };
     let mut env = run.env.pairs();
     env.extend(run.proxy_env.iter().cloned());
     env.extend(secret_env);
-    let mut all = standard_mounts(session);
-    all.extend(script_mount(run));
-    all.extend(mounts);
-    Ok(Spec {
+    let world = World {
         argv: run.argv.clone(),
         env,
-        workdir: run.workdir.clone(),
-        user: run.user.clone(),
-        extra_groups: Vec::new(),
-        hostname: hostname(session).into(),
+        workdir: &run.workdir,
+        user: &run.user,
+        hostname: hostname(session),
+        network: RunNetworkKey::resolve(run.network, session.request.network),
+        insecure: run.insecure,
+        hosts: &session.request.hosts,
+        script: run.script.as_ref().map(|script| (script.name.as_str(), script.data.as_str())),
         rootfs: rootfs(session, making)?,
-        mounts: all,
-        network,
-        privilege: if run.insecure {
-            Privilege::All
-        } else {
-            Privilege::Default { add: Vec::new(), drop: Vec::new(), no_new_privileges: false }
-        },
-        init: Init::Reaper,
+        mounts,
         terminal: false,
-        readonly_rootfs: false,
-        shm_size: session.request.shm_size.unwrap_or(SHM_SIZE),
-    })
+        shm_size: session.request.shm_size,
+    };
+    Ok(world.spec())
 }
 
 /// The parent's layers, and the folder that takes the changes.
@@ -141,34 +127,11 @@ fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFail
     Ok(Rootfs::Overlay { lowers, upper: making.upper_path(), work: making.folder("work")? })
 }
 
-fn standard_mounts(session: &Session<'_>) -> Vec<Mount> {
-    let file = |target: &str, text: String| Mount {
-        target: target.into(),
-        source: MountSource::File { data: text.into_bytes(), mode: 0o644, uid: 0, gid: 0 },
-        readonly: true,
-        remove_stub: true,
-    };
-    vec![
-        file("/etc/hosts", hosts::hosts(hostname(session), &session.request.hosts)),
-        file("/etc/resolv.conf", hosts::resolv_conf()),
-    ]
-}
-
-fn script_mount(run: &Run) -> Option<Mount> {
-    let script = run.script.as_ref()?;
-    Some(Mount {
-        target: format!("/dev/pipes/{}", script.name),
-        source: MountSource::File { data: script.data.clone().into_bytes(), mode: 0o755, uid: 0, gid: 0 },
-        readonly: true,
-        remove_stub: false,
-    })
-}
-
 fn run_to_end(session: &Session<'_>, spec: &Spec, log: &mut StepLog<'_>) -> Result<Exit, StepFailure> {
-    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
-    let (out_read, out_write) = pipe().map_err(|cause| StepFailure::io("make a pipe", &cause.into()))?;
-    let (err_read, err_write) = pipe().map_err(|cause| StepFailure::io("make a pipe", &cause.into()))?;
-    let stdio = Stdio { stdin: Io::Null, stdout: Io::Fd(out_write), stderr: Io::Fd(err_write) };
+    // One pipe for both streams: of two, nobody could tell what was written first.
+    let (output, writer) = std::io::pipe().map_err(|cause| StepFailure::io("make a pipe", &cause))?;
+    let copy = writer.try_clone().map_err(|cause| StepFailure::io("make a pipe", &cause))?;
+    let stdio = Stdio { stdin: Io::Null, stdout: Io::Fd(writer.into()), stderr: Io::Fd(copy.into()) };
     let mut child = sandbox::spawn(spec, stdio).map_err(StepFailure::spawn)?;
     let killer = child.pidfd().try_clone_to_owned();
     let _guard = session.cancel.on_cancel(move || {
@@ -177,7 +140,7 @@ fn run_to_end(session: &Session<'_>, spec: &Spec, log: &mut StepLog<'_>) -> Resu
             let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
         }
     });
-    pump::pump(out_read, err_read, |stream, bytes| log.write(stream, bytes))
+    pump::pump(output, |bytes| log.write(bytes))
         .map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
     child.wait().map_err(|cause| StepFailure::io("wait for the process", &cause))
 }

@@ -1,6 +1,6 @@
 //! `rbuild system prune`.
 
-use rbuild_builder::room::{self, Wish};
+use rbuild_builder::room::{self, Kind, Wish};
 use rbuild_image::store::Store;
 use rbuild_runtime::container::{self, State};
 
@@ -35,12 +35,12 @@ pub(crate) fn run(args: &PruneArgs, store: &Store, style: Style) -> Outcome {
     }
     let mut text = section("Deleted Containers:", &removed);
     text += &section("Deleted Images:", &images::prune(store, args.all, &filter)?);
-    if args.all {
-        let wish = Wish { all: true, unused_since: filter.until, ..Wish::default() };
-        let collected = room::collect(store, &wish)?;
-        let ids: Vec<String> = collected.items.into_iter().map(|item| item.id).collect();
-        text += &section("Deleted build cache objects:", &ids);
-    }
+    // What failed steps left makes no build faster.
+    let kinds = if args.all { Vec::new() } else { vec![Kind::Failed] };
+    let wish = Wish { all: args.all, kinds, unused_since: filter.until, ..Wish::default() };
+    let collected = room::collect(store, &wish)?;
+    let ids: Vec<String> = collected.items.into_iter().map(|item| item.id).collect();
+    text += &section("Deleted build cache objects:", &ids);
     ui::print(&(text + &reclaimed(before, store.usage()?.total())))?;
     Ok(Exit::OK)
 }

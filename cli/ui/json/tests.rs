@@ -45,20 +45,17 @@ fn every_step_ends_with_its_object() {
 
 #[test]
 fn logs_are_whole_lines_and_come_before_the_end() {
-    let log = |stream, bytes| Event::Log { step: 0, stream, bytes };
+    let log = |bytes| Event::Log { step: 0, bytes };
     let got = objects(|view| {
         view.on(Event::Planned(&steps()));
         view.on(Event::Started(0));
-        view.on(log(Stream::Stdout, b"a\nb\nc"));
-        view.on(log(Stream::Stderr, b"\xffx\n"));
+        view.on(log(b"a\nb\nc"));
+        view.on(log(b"\xffx\nd"));
         view.on(Event::Done { step: 0, duration: Duration::ZERO });
     });
     let logs: Vec<_> = got.iter().filter(|o| o["type"] == "log").collect();
-    let texts: Vec<_> = logs.iter().map(|o| (o["stream"].as_str(), o["text"].as_str())).collect();
-    assert_eq!(
-        texts,
-        [(Some("stdout"), Some("a\nb")), (Some("stderr"), Some("\u{fffd}x")), (Some("stdout"), Some("c"))]
-    );
+    let texts: Vec<_> = logs.iter().map(|o| o["text"].as_str()).collect();
+    assert_eq!(texts, [Some("a\nb"), Some("c\u{fffd}x"), Some("d")]);
     assert!(logs.iter().all(|o| o["step"] == 0 && o["time"].is_number()));
     assert_eq!(got[1]["type"], "start");
     assert_eq!(got.last().map(|o| &o["type"]), Some(&json!("step")));

@@ -1,4 +1,3 @@
-use rbuild_builder::event::Stream;
 use rbuild_parser::source::LineRange;
 
 use super::*;
@@ -15,14 +14,14 @@ fn info(title: &str) -> StepInfo {
 /// What the view writes; times are replaced, since they are never the same.
 fn written(events: impl FnOnce(&Plain<&mut Vec<u8>>)) -> String {
     let mut out = Vec::new();
-    events(&Plain::new(&mut out, Style::new(false)));
+    events(&Plain::new(&mut out, Some(100), Style::new(false)));
     let text = String::from_utf8(out).expect("text");
     let words = text.split(' ').map(|w| if w.len() == 5 && w.starts_with("0.") { "TIME" } else { w });
     words.collect::<Vec<_>>().join(" ")
 }
 
 fn log(step: usize, text: &str) -> Event<'_> {
-    Event::Log { step, stream: Stream::Stdout, bytes: text.as_bytes() }
+    Event::Log { step, bytes: text.as_bytes() }
 }
 
 #[test]
@@ -68,4 +67,23 @@ fn a_failure_repeats_the_output_before_the_error() {
         "#1 [build 1/1] RUN a\n#1 TIME broken\n#1 ERROR after 2.0s\n\n\
          ------\n > [build 1/1] RUN a:\nbroken\n------\nERROR: failed to solve: exit code: 1\n"
     );
+}
+
+#[test]
+fn a_step_that_says_very_much_is_clipped_once() {
+    let steps = [info("RUN yes"), info("RUN no")];
+    let text = written(|view| {
+        view.on(Event::Planned(&steps));
+        view.on(Event::Started(0));
+        for _ in 0..1000 {
+            view.on(log(0, "yes yes yes\n"));
+        }
+        view.on(Event::Done { step: 0, duration: Duration::ZERO });
+        view.on(Event::Started(1));
+        view.on(log(1, "no\n"));
+        view.on(Event::Done { step: 1, duration: Duration::ZERO });
+    });
+    assert_eq!(text.matches("yes yes yes").count(), 9, "{text}");
+    assert_eq!(text.matches("rbuild logs --step 1 shows all of it").count(), 1, "{text}");
+    assert!(text.contains("#2 TIME no\n") && text.contains("#1 DONE"), "{text}");
 }
