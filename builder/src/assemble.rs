@@ -54,7 +54,7 @@ pub(crate) fn image_config(
 fn own_entry(entry: &HistoryEntry, created: &impl Fn(StepId) -> Timestamp) -> History {
     History {
         created: entry.layer.map(created),
-        created_by: entry.created_by.clone(),
+        created_by: entry.created_by.to_string(),
         author: String::new(),
         comment: COMMENT.into(),
         empty_layer: entry.layer.is_none(),

@@ -1,7 +1,7 @@
 //! How fast Dockerfiles are parsed: `cargo bench -p rbuild-parser --bench parse`.
 //!
-//! Each text is parsed for about a second; what is printed is the fastest round, since everything else
-//! measures the machine's other work.
+//! Each text (or those whose name contains the first argument) is parsed for about a second; what is printed is the
+//! fastest round, since everything else measures the machine's other work.
 #![expect(clippy::print_stdout, reason = "a benchmark reports on the terminal")]
 
 use std::hint::black_box;
@@ -41,17 +41,34 @@ CMD ["serve", "--listen", ":8080"]
 fn main() {
     // `cargo test --benches` runs this, too; once is enough then.
     let quick = std::env::args().any(|argument| argument == "--test");
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let time = if quick { Duration::ZERO } else { Duration::from_secs(1) };
     let ordinary = ORDINARY.repeat(200);
     let short = format!("FROM x\n{}", "ENV a=b\n".repeat(50_000));
     let script = format!("FROM x\nRUN <<EOF\n{}EOF\n", "echo a line of a script\n".repeat(20_000));
     let joined = format!("FROM x\nRUN true{}\n", " && \\\n    make target".repeat(20_000));
+    let commands = format!("FROM x\n{}", "RUN make -j4 all\n".repeat(50_000));
+    let shortest = format!("FROM x\n{}", "RUN a\n".repeat(50_000));
+    let labels = format!(
+        "FROM x\n{}",
+        "LABEL org.opencontainers.image.title=\"a title\" org.opencontainers.image.version=$V\n"
+            .repeat(10_000)
+    );
+    let copies =
+        format!("FROM x\n{}", "COPY --chown=app:app --from=build /out/program /usr/bin/\n".repeat(10_000));
     for (name, text) in [
         ("ordinary files", ordinary),
+        ("short commands", commands),
+        ("shortest commands", shortest),
+        ("labels", labels),
+        ("copies", copies),
         ("short instructions", short),
         ("one script", script),
         ("one long RUN", joined),
     ] {
+        if !name.contains(&wanted) {
+            continue;
+        }
         let parsed = rbuild_parser::parse(text.as_bytes());
         assert_eq!(parsed.errors, [], "{name} can be parsed");
         println!("{name:20} {:8.1} MB/s", fastest(text.as_bytes(), time));

@@ -11,7 +11,7 @@ use nom::{IResult, Parser};
 
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Directives, Escape};
-use crate::source::{LineRange, Source, Span, Spanned, offset};
+use crate::source::{LineRange, Source, Span, Spanned, Text, offset};
 
 /// The names, and their bit in [`Machine::seen`].
 const NAMES: [&str; 3] = ["syntax", "escape", "check"];
@@ -82,7 +82,7 @@ pub(crate) fn scan(source: &Source<'_>) -> Directives {
     };
     let cut = |value: &str| {
         let value = value.split(' ').next().unwrap_or_default();
-        Spanned::new(value.to_owned(), span(value))
+        Spanned::new(value.into(), span(value))
     };
     let mut found = Directives::default();
     let mut seen = Vec::new();
@@ -106,12 +106,12 @@ pub(crate) fn scan(source: &Source<'_>) -> Directives {
 }
 
 /// A file can also be a JSON object, for a frontend that understands that.
-fn json_syntax(body: &str, span: Span) -> Option<Spanned<String>> {
+fn json_syntax(body: &str, span: Span) -> Option<Spanned<Text>> {
     if !body.trim_start().starts_with('{') {
         return None;
     }
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body).ok()?;
-    Some(Spanned::new(object.get("syntax")?.as_str()?.to_owned(), span))
+    Some(Spanned::new(object.get("syntax")?.as_str()?.into(), span))
 }
 
 /// The directives at the beginning of a text.

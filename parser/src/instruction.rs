@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use run::{Device, Field, Invocation, Mount, Network, Run, Security};
 
-use crate::source::{LineRange, Span, Spanned};
+use crate::source::{LineRange, Span, Spanned, Text};
 
 /// A file: what stands before the first FROM, and the stages.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -49,11 +49,11 @@ impl Escape {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Directives {
     /// `# syntax=`: the image of another frontend, up to its first space. rbuild has no use for it.
-    pub syntax: Option<Spanned<String>>,
+    pub syntax: Option<Spanned<Text>>,
     /// `# escape=`
     pub escape: Option<Spanned<Escape>>,
     /// `# check=`, up to its first space.
-    pub check: Option<Spanned<String>>,
+    pub check: Option<Spanned<Text>>,
 }
 
 /// FROM and what follows it.
@@ -71,15 +71,15 @@ pub struct Instruction<K = Kind> {
     /// What it says.
     pub kind: K,
     /// The keyword as written.
-    pub keyword: Spanned<String>,
+    pub keyword: Spanned<Text>,
     /// First to last line, heredoc bodies included.
     pub lines: LineRange,
     /// From the keyword to the end of the logical line, heredoc bodies not included.
     pub span: Span,
     /// The logical line: continuation lines joined, blanks at both ends removed.
-    pub text: String,
+    pub text: Text,
     /// The comments above it, since the last instruction or the last empty comment, without `#`.
-    pub comments: Vec<Spanned<String>>,
+    pub comments: Vec<Spanned<Text>>,
     /// The heredocs in the order of their bodies.
     pub heredocs: Vec<Heredoc>,
     /// The first blank line among its continuation lines. (BuildKit's warning is about [`Self::lines`]`.last`.)
@@ -143,10 +143,10 @@ pub(crate) fn strip_tabs(body: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are those of the language")]
 pub enum Kind {
-    Add(Add),
+    Add(Box<Add>),
     Arg(Arg),
     Cmd(Cmd),
-    Copy(Copy),
+    Copy(Box<Copy>),
     Entrypoint(Entrypoint),
     Env(Env),
     Expose(Expose),
@@ -192,9 +192,9 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct From {
     /// The image or stage, as written.
-    pub image: Spanned<String>,
+    pub image: Spanned<Text>,
     /// `--platform`, as written.
-    pub platform: Option<Spanned<String>>,
+    pub platform: Option<Spanned<Text>>,
     /// `AS NAME`
     pub name: Option<StageName>,
 }
@@ -203,18 +203,18 @@ pub struct From {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StageName {
     /// `AS`, as written.
-    pub keyword: Spanned<String>,
+    pub keyword: Spanned<Text>,
     /// The name, as written. Names are compared in lower case: [`StageName::lower`].
-    pub written: Spanned<String>,
+    pub written: Spanned<Text>,
     /// The name in lower case.
-    pub lower: String,
+    pub lower: Text,
 }
 
 /// A command line of RUN, CMD, ENTRYPOINT or HEALTHCHECK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Command {
     /// Text for the shell, possibly empty.
-    Shell(Spanned<String>),
+    Shell(Spanned<Text>),
     /// A JSON array: the program and its arguments, possibly none at all.
     Exec(Vec<String>),
 }
@@ -225,17 +225,17 @@ pub struct Copy {
     /// Sources and destination.
     pub paths: Paths,
     /// `--from`; variables are not allowed in it, which is found out later.
-    pub from: Option<Spanned<String>>,
+    pub from: Option<Spanned<Text>>,
     /// `--chown`
-    pub chown: Option<Spanned<String>>,
+    pub chown: Option<Spanned<Text>>,
     /// `--chmod`
-    pub chmod: Option<Spanned<String>>,
+    pub chmod: Option<Spanned<Text>>,
     /// `--link`
     pub link: Option<bool>,
     /// `--parents`
     pub parents: Option<bool>,
     /// `--exclude`, in order.
-    pub exclude: Vec<Spanned<String>>,
+    pub exclude: Vec<Spanned<Text>>,
 }
 
 /// `ADD`
@@ -244,19 +244,19 @@ pub struct Add {
     /// Sources and destination.
     pub paths: Paths,
     /// `--chown`
-    pub chown: Option<Spanned<String>>,
+    pub chown: Option<Spanned<Text>>,
     /// `--chmod`
-    pub chmod: Option<Spanned<String>>,
+    pub chmod: Option<Spanned<Text>>,
     /// `--link`
     pub link: Option<bool>,
     /// `--keep-git-dir`
     pub keep_git_dir: Option<bool>,
     /// `--checksum`
-    pub checksum: Option<Spanned<String>>,
+    pub checksum: Option<Spanned<Text>>,
     /// `--unpack`
     pub unpack: Option<bool>,
     /// `--exclude`, in order.
-    pub exclude: Vec<Spanned<String>>,
+    pub exclude: Vec<Spanned<Text>>,
 }
 
 /// Sources and destination of COPY and ADD.
@@ -265,7 +265,7 @@ pub struct Paths {
     /// In the order written. (Heredocs are processed after everything else.)
     pub sources: Vec<PathSource>,
     /// As written.
-    pub dest: Spanned<String>,
+    pub dest: Spanned<Text>,
     /// True if they are written as a JSON array.
     pub json: bool,
 }
@@ -274,7 +274,7 @@ pub struct Paths {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum PathSource {
     /// A path, pattern or URL, as written.
-    Path(Spanned<String>),
+    Path(Spanned<Text>),
     /// A heredoc. Of two with the same name, both have the second body.
     Heredoc {
         /// The delimiter: the name of the file.
@@ -284,7 +284,7 @@ pub enum PathSource {
         /// The body, without leading tabs where it should be.
         content: String,
         /// The word `<<NAME`, as written.
-        word: Spanned<String>,
+        word: Spanned<Text>,
     },
 }
 
@@ -310,9 +310,9 @@ pub struct Label {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pair {
     /// Never empty, though it can expand to nothing.
-    pub name: Spanned<String>,
+    pub name: Spanned<Text>,
     /// Possibly empty.
-    pub value: Spanned<String>,
+    pub value: Spanned<Text>,
 }
 
 /// `ARG`
@@ -326,9 +326,9 @@ pub struct Arg {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ArgDeclaration {
     /// Taken literally.
-    pub name: Spanned<String>,
+    pub name: Spanned<Text>,
     /// As written.
-    pub default: Option<Spanned<String>>,
+    pub default: Option<Spanned<Text>>,
 }
 
 /// `CMD`
@@ -356,14 +356,14 @@ pub struct Shell {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Expose {
     /// At least one, as written and in the order written. (They are processed sorted by bytes.)
-    pub ports: Vec<Spanned<String>>,
+    pub ports: Vec<Spanned<Text>>,
 }
 
 /// `VOLUME`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Volume {
     /// At least one, as written, none of them blank.
-    pub paths: Vec<Spanned<String>>,
+    pub paths: Vec<Spanned<Text>>,
     /// True if they are written as a JSON array.
     pub json: bool,
 }
@@ -372,28 +372,28 @@ pub struct Volume {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
     /// As written.
-    pub user: Spanned<String>,
+    pub user: Spanned<Text>,
 }
 
 /// `WORKDIR`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Workdir {
     /// As written.
-    pub path: Spanned<String>,
+    pub path: Spanned<Text>,
 }
 
 /// `STOPSIGNAL`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stopsignal {
     /// As written.
-    pub signal: Spanned<String>,
+    pub signal: Spanned<Text>,
 }
 
 /// `MAINTAINER`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Maintainer {
     /// Taken literally.
-    pub name: Spanned<String>,
+    pub name: Spanned<Text>,
 }
 
 /// `HEALTHCHECK`

@@ -51,5 +51,5 @@ pub use excerpt::{ExcerptLine, excerpt};
 pub use instruction::*;
 pub use parse::{Parsed, parse, parse_trigger};
 pub use print::print;
-pub use source::{LineRange, Source, Span, Spanned};
+pub use source::{LineRange, Source, Span, Spanned, Text};
 pub use suggest::{suggest, with_suggestion};

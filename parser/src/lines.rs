@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::diagnostic::Diagnostic;
 use crate::directive::{Machine, Seen};
 use crate::instruction::Escape;
-use crate::source::{LineRange, Span, Spanned, offset};
+use crate::source::{LineRange, Span, Spanned, Text, offset};
 
 /// Longest physical line, its newline not counted.
 const MAX_LINE: usize = 65535;
@@ -25,13 +25,13 @@ pub(crate) struct Logical<'s> {
     /// Without heredoc bodies.
     pub(crate) lines: LineRange,
     /// The comments above it.
-    pub(crate) comments: Vec<Spanned<String>>,
+    pub(crate) comments: Vec<Spanned<Text>>,
     /// The first blank line inside of it.
     pub(crate) empty_continuation: Option<u32>,
 }
 
 impl<'s> Logical<'s> {
-    fn new(text: &'s str, start: usize, line: u32, comments: Vec<Spanned<String>>) -> Self {
+    fn new(text: &'s str, start: usize, line: u32, comments: Vec<Spanned<Text>>) -> Self {
         Self {
             text: Cow::Borrowed(text),
             start: offset(start),
@@ -76,8 +76,8 @@ impl<'s> Logical<'s> {
     }
 
     /// A part of the text together with its place.
-    pub(crate) fn spanned(&self, part: &str) -> Spanned<String> {
-        Spanned::new(part.to_owned(), self.span(part))
+    pub(crate) fn spanned(&self, part: &str) -> Spanned<Text> {
+        Spanned::new(part.into(), self.span(part))
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Lines<'s> {
     /// Number of the line last read.
     line: u32,
     machine: Machine,
-    comments: Vec<Spanned<String>>,
+    comments: Vec<Spanned<Text>>,
     /// Errors of directives and line lengths, in the order found.
     pub(crate) errors: Vec<Diagnostic>,
     /// Whether a line was too long; nothing is read beyond it.
@@ -204,7 +204,7 @@ impl<'s> Lines<'s> {
                 if comment.is_empty() {
                     self.comments.clear();
                 } else {
-                    self.comments.push(Spanned::new(comment.to_owned(), span(comment)));
+                    self.comments.push(Spanned::new(comment.into(), span(comment)));
                 }
             }
             Err(error) => self.errors.push(if error.lines.is_some() {

@@ -107,7 +107,7 @@ fn read(text: &str, mut see: impl FnMut(Item)) -> Read {
             keyword: line.spanned(statement.keyword),
             lines: LineRange { first: line.lines.first, last: lines.last_line() },
             span: line.span(all),
-            text: all.to_owned(),
+            text: all.into(),
             comments,
             heredocs: Vec::new(),
             empty_continuation: line.empty_continuation,

@@ -9,7 +9,7 @@ use crate::instruction::{
     Add, Arg, Command, Copy, Directives, Dockerfile, Escape, From, Healthcheck, Heredoc, Instruction, Kind,
     Mount, Network, Onbuild, Pair, PathSource, Paths, Run, Security, Volume,
 };
-use crate::source::Spanned;
+use crate::source::{Spanned, Text};
 
 /// Longest line that is written without a break, far below what the lexer takes.
 const LONGEST: usize = 60_000;
@@ -59,7 +59,7 @@ impl Writer {
         for comment in &instruction.comments {
             self.out.extend(["#", &comment.value, "\n"]);
         }
-        let mut line = Line { text: instruction.keyword.value.clone(), escape: self.escape };
+        let mut line = Line { text: instruction.keyword.value.to_string(), escape: self.escape };
         say(&mut line);
         self.fold(&line.text);
         for Heredoc { name, body, .. } in &instruction.heredocs {
@@ -134,7 +134,7 @@ impl Line {
         self.text.push(quote);
     }
 
-    fn text_flag(&mut self, name: &str, value: Option<&Spanned<String>>) {
+    fn text_flag(&mut self, name: &str, value: Option<&Spanned<Text>>) {
         self.flag(name, value.map(Spanned::as_str));
     }
 
@@ -142,7 +142,7 @@ impl Line {
         self.flag(name, value.map(|value| if value { "true" } else { "false" }));
     }
 
-    fn list_flag(&mut self, name: &str, values: &[Spanned<String>]) {
+    fn list_flag(&mut self, name: &str, values: &[Spanned<Text>]) {
         values.iter().for_each(|value| self.flag(name, Some(value.as_str())));
     }
 
@@ -158,7 +158,7 @@ impl Line {
     fn arg(&mut self, arg: &Arg) {
         let declarations = arg.declarations.iter().map(|declaration| match &declaration.default {
             Some(default) => format!("{}={}", declaration.name.value, default.value),
-            None => declaration.name.value.clone(),
+            None => declaration.name.value.to_string(),
         });
         self.quoted(&declarations.collect::<Vec<_>>());
     }
@@ -241,7 +241,7 @@ impl Line {
         self.list(&sources.chain([paths.dest.clone()]).collect::<Vec<_>>(), paths.json);
     }
 
-    fn list(&mut self, words: &[Spanned<String>], json: bool) {
+    fn list(&mut self, words: &[Spanned<Text>], json: bool) {
         let words: Vec<_> = words.iter().map(|word| word.value.clone()).collect();
         if json {
             return self.json(&words);
@@ -275,8 +275,8 @@ impl Line {
         }
     }
 
-    fn json(&mut self, strings: &[String]) {
-        let quoted = strings.iter().map(|string| serde_json::Value::from(string.as_str()).to_string());
+    fn json<S: AsRef<str>>(&mut self, strings: &[S]) {
+        let quoted = strings.iter().map(|string| serde_json::Value::from(string.as_ref()).to_string());
         self.word(&format!("[{}]", quoted.collect::<Vec<_>>().join(", ")));
     }
 

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use serde::Serialize;
+
+/// A piece of a file, as the tree has it. Most are short and need no allocation.
+pub type Text = CompactString;
 
 /// Byte range in [`Source::text`], end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -54,7 +58,7 @@ impl<T> Spanned<T> {
     }
 }
 
-impl Spanned<String> {
+impl Spanned<Text> {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -38,6 +38,12 @@ pub enum Problem {
         /// The text after `?`, or the default one.
         message: String,
     },
+    /// Nested deeper than anybody would write.
+    #[error("substitutions are nested too deeply")]
+    TooDeep,
+    /// More text than a [`Budget`](super::Budget) allows.
+    #[error("variables expand to too much text")]
+    TooMuch,
     /// A backslash before something that need not be escaped.
     #[error("invalid pattern ({pattern}) in substitution: invalid escape '{escape}'")]
     Pattern {

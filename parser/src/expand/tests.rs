@@ -203,6 +203,36 @@ fn errors() {
 }
 
 #[test]
+fn hostile_words_cost_little_or_are_refused() {
+    struct Long(String);
+    impl Lookup for Long {
+        fn get(&self, name: &str) -> Option<&str> {
+            (name == "A").then_some(&self.0)
+        }
+    }
+    let long = Long("a".repeat(60_000));
+    let expand = |text: &str| {
+        let budget = Budget::default();
+        let result = Expander::new(&long, '\\').within(&budget).word(text);
+        (result.map(|expanded| expanded.value).map_err(|error| error.problem), budget.spent())
+    };
+    let nested = |levels: usize| format!("{}x{}", "${b:-".repeat(levels), "}".repeat(levels));
+    assert_eq!(expand(&nested(60)), (Ok("x".to_owned()), 0));
+    assert_eq!(expand(&nested(100_000)).0, Err(Problem::TooDeep));
+    assert_eq!(expand(&"${b:-".repeat(100_000)).0, Err(Problem::TooDeep));
+    assert_eq!(expand(&"$A".repeat(2_000)).0, Err(Problem::TooMuch));
+    assert_eq!(expand("${A//a/$A}").0, Err(Problem::TooMuch));
+    // Many stars: the cost is that of one reading for each position of the pattern.
+    let (value, cost) = expand(&format!("${{A//{}b/x}}", "*a".repeat(50)));
+    assert_eq!(value.as_deref(), Ok(long.0.as_str()));
+    assert!(cost < 60_100 * 110, "{cost}");
+    let (value, _) = expand("${A//a/bb}");
+    assert_eq!(value.map(|value| value.len()), Ok(120_000));
+    let many: String = (0..50_000).map(|number| format!("$n{number}")).collect();
+    assert_eq!(expand(&many), (Ok(String::new()), 0));
+}
+
+#[test]
 fn other_escape_and_heredocs() {
     let env = env(&[("name", "world")]);
     let backtick = Expander::new(&env, '`');

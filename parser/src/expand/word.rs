@@ -1,9 +1,17 @@
 //! The walk over a word.
 
+use std::collections::HashSet;
 use std::mem;
 
+use super::budget::Budget;
 use super::error::{ExpandError, Problem};
-use super::trim::Pattern;
+use super::trim::{Pattern, replace};
+
+/// Deepest nesting of `${…}`; nobody writes that, and the stack is finite.
+pub(crate) const MAX_DEPTH: u32 = 64;
+
+/// From so many names on it pays to look them up.
+const MANY: usize = 16;
 
 /// Where the values of variables come from.
 pub trait Lookup {
@@ -26,6 +34,7 @@ pub struct Expanded<T> {
 #[derive(Clone, Copy)]
 pub struct Expander<'a> {
     lookup: &'a dyn Lookup,
+    budget: Option<&'a Budget>,
     escape: char,
     quotes: bool,
 }
@@ -42,12 +51,18 @@ impl std::fmt::Debug for Expander<'_> {
 impl<'a> Expander<'a> {
     /// For the words of an instruction. `escape` is the file's escape character.
     pub fn new(lookup: &'a dyn Lookup, escape: char) -> Self {
-        Self { lookup, escape, quotes: true }
+        Self { lookup, budget: None, escape, quotes: true }
     }
 
     /// For the bodies of heredocs: quotes are text, and the escape character is always the backslash.
     pub fn heredoc(lookup: &'a dyn Lookup) -> Self {
-        Self { lookup, escape: '\\', quotes: false }
+        Self { lookup, budget: None, escape: '\\', quotes: false }
+    }
+
+    /// Takes from a budget that other words share; otherwise each has its own.
+    #[must_use]
+    pub fn within(self, budget: &'a Budget) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
     /// Expands to one string.
@@ -55,19 +70,20 @@ impl<'a> Expander<'a> {
         if self.is_plain(text) {
             return Ok(Expanded { value: text.to_owned(), used: Vec::new(), undefined: Vec::new() });
         }
-        let mut walk = Walk::new(self, text);
-        match walk.until(None, false) {
-            Ok(piece) => Ok(Expanded { value: piece.text, used: walk.used, undefined: walk.undefined }),
-            Err(problem) => Err(ExpandError { word: text.to_owned(), problem }),
-        }
+        self.walk(text, |piece| piece.text)
     }
 
     /// Expands to any number of words, none of them empty.
     pub fn words(&self, text: &str) -> Result<Expanded<Vec<String>>, ExpandError> {
-        let mut walk = Walk::new(self, text);
+        self.walk(text, Piece::into_words)
+    }
+
+    fn walk<T>(&self, text: &str, result: impl FnOnce(Piece) -> T) -> Result<Expanded<T>, ExpandError> {
+        let own = Budget::default();
+        let mut walk = Walk::new(self, self.budget.unwrap_or(&own), text);
         match walk.until(None, false) {
             Ok(piece) => {
-                Ok(Expanded { value: piece.into_words(), used: walk.used, undefined: walk.undefined })
+                Ok(Expanded { value: result(piece), used: walk.used.names, undefined: walk.undefined.names })
             }
             Err(problem) => Err(ExpandError { word: text.to_owned(), problem }),
         }
@@ -113,18 +129,44 @@ impl Piece {
     }
 }
 
+/// Names in order of appearance, each once.
+#[derive(Default)]
+struct Mentions {
+    names: Vec<String>,
+    /// The same, as soon as there are many.
+    index: HashSet<String>,
+}
+
+impl Mentions {
+    fn add(&mut self, name: &str) {
+        let known = match self.index.is_empty() {
+            true => self.names.iter().any(|known| known == name),
+            false => !self.index.insert(name.to_owned()),
+        };
+        if !known {
+            self.names.push(name.to_owned());
+            if self.names.len() == MANY {
+                self.index.extend(self.names.iter().cloned());
+            }
+        }
+    }
+}
+
 struct Walk<'a> {
     expander: &'a Expander<'a>,
+    budget: &'a Budget,
     rest: &'a str,
     /// Escape characters stay in the result, for a pattern to interpret.
     raw: bool,
-    used: Vec<String>,
-    undefined: Vec<String>,
+    depth: u32,
+    used: Mentions,
+    undefined: Mentions,
 }
 
 impl<'a> Walk<'a> {
-    fn new(expander: &'a Expander<'a>, text: &'a str) -> Self {
-        Self { expander, rest: text, raw: false, used: Vec::new(), undefined: Vec::new() }
+    fn new(expander: &'a Expander<'a>, budget: &'a Budget, text: &'a str) -> Self {
+        let (used, undefined) = (Mentions::default(), Mentions::default());
+        Self { expander, budget, rest: text, raw: false, depth: 0, used, undefined }
     }
 
     fn peek(&self) -> Option<char> {
@@ -139,9 +181,14 @@ impl<'a> Walk<'a> {
 
     /// Up to `stop`, which is consumed; None stands for the end of the word.
     fn until(&mut self, stop: Option<char>, raw: bool) -> Result<Piece, Problem> {
+        if self.depth > MAX_DEPTH {
+            return Err(Problem::TooDeep);
+        }
+        self.depth += 1;
         let outer = mem::replace(&mut self.raw, raw);
         let result = self.until_inner(stop);
         self.raw = outer;
+        self.depth -= 1;
         result
     }
 
@@ -220,9 +267,8 @@ impl<'a> Walk<'a> {
     fn dollar(&mut self) -> Result<(String, bool), Problem> {
         if self.peek() != Some('{') {
             let name = self.name();
-            let value =
-                if name.is_empty() { "$".to_owned() } else { self.value(name).unwrap_or("").to_owned() };
-            return Ok((value, false));
+            let value = if name.is_empty() { "$" } else { self.value(name)?.unwrap_or("") };
+            return Ok((value.to_owned(), false));
         }
         self.next();
         match self.peek() {
@@ -232,7 +278,7 @@ impl<'a> Walk<'a> {
         }
         let name = self.name();
         match self.next() {
-            Some('}') => Ok((self.value(name).unwrap_or("").to_owned(), false)),
+            Some('}') => Ok((self.value(name)?.unwrap_or("").to_owned(), false)),
             Some(':') => {
                 let operator = self.next();
                 if matches!(operator, Some('#' | '%')) {
@@ -260,13 +306,12 @@ impl<'a> Walk<'a> {
         &rest[..end]
     }
 
-    fn value(&mut self, name: &str) -> Option<&'a str> {
+    fn value(&mut self, name: &str) -> Result<Option<&'a str>, Problem> {
         let value = self.expander.lookup.get(name);
         let seen = if value.is_some() { &mut self.used } else { &mut self.undefined };
-        if !seen.iter().any(|known| known == name) {
-            seen.push(name.to_owned());
-        }
-        value
+        seen.add(name);
+        self.budget.spend(value.map_or(0, str::len))?;
+        Ok(value)
     }
 
     /// The text of an operator, up to the closing brace.
@@ -280,7 +325,7 @@ impl<'a> Walk<'a> {
 
     fn conditional(&mut self, name: &str, operator: Option<char>, colon: bool) -> Result<String, Problem> {
         let word = self.operand('}', false, Problem::MissingBrace)?;
-        let value = self.value(name);
+        let value = self.value(name)?;
         let usable = value.filter(|value| !(colon && value.is_empty()));
         match operator {
             Some('-') => Ok(usable.map_or(word, str::to_owned)),
@@ -297,9 +342,10 @@ impl<'a> Walk<'a> {
 
     fn trimmed(&mut self, name: &str, operator: char) -> Result<String, Problem> {
         let word = self.operand('}', true, Problem::MissingBrace)?;
-        let value = self.value(name).unwrap_or("");
+        let value = self.value(name)?.unwrap_or("");
         let (pattern, longest) = word.strip_prefix(operator).map_or((&*word, false), |longer| (longer, true));
         let pattern = Pattern::new(pattern)?;
+        self.budget.spend(pattern.steps(value))?;
         Ok(if operator == '#' {
             pattern.trim_start(value, longest)
         } else {
@@ -314,8 +360,12 @@ impl<'a> Walk<'a> {
         }
         let pattern = self.operand('/', true, Problem::MissingSlash)?;
         let with = self.operand('}', true, Problem::MissingBrace)?;
-        let value = self.value(name).unwrap_or("");
-        Ok(Pattern::new(&pattern)?.replace(value, &with, all))
+        let value = self.value(name)?.unwrap_or("");
+        let pattern = Pattern::new(&pattern)?;
+        self.budget.spend(pattern.steps(value))?;
+        let matches = pattern.matches(value, all);
+        self.budget.spend(matches.len().saturating_mul(with.len()))?;
+        Ok(replace(value, &matches, &with))
     }
 }
 

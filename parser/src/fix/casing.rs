@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::edits::Finder;
 use crate::instruction::{From, Instruction, Kind, Stage};
 use crate::lint::{Majority, Rule};
-use crate::source::{Span, Spanned, offset};
+use crate::source::{Span, Spanned, Text, offset};
 
 /// The keyword, and for FROM the `AS` that follows it.
 pub(super) fn keyword_case<K: MaybeFrom>(
@@ -60,7 +60,7 @@ pub(super) fn stage_name(finder: &mut Finder<'_>, from: &Instruction<From>, uses
     let (line, Some(name)) = (from.lines.first, &from.kind.name) else { return };
     if finder.warned(Rule::StageNameCasing, line) && finder.is_plain(&name.written) {
         finder.edit(Rule::StageNameCasing, line, name.written.span, name.lower.clone());
-        uses.renamed.insert(name.lower.clone());
+        uses.renamed.insert(name.lower.to_string());
     }
 }
 
@@ -93,8 +93,8 @@ impl StageUses {
         }
     }
 
-    fn word(&self, finder: &mut Finder<'_>, line: u32, word: &Spanned<String>, flag: &str) {
-        let lower = word.value.to_lowercase();
+    fn word(&self, finder: &mut Finder<'_>, line: u32, word: &Spanned<Text>, flag: &str) {
+        let lower = word.as_str().to_lowercase();
         if !self.renamed.contains(&lower) {
             return;
         }

@@ -1,10 +1,12 @@
 //! Which bytes to replace by what.
 
+use std::collections::HashSet;
+
 use super::casing::{StageUses, keyword_case, stage_name};
 use super::{command, pairs};
 use crate::instruction::{Dockerfile, Expose, From, Instruction, Kind, Maintainer, Stage};
 use crate::lint::{Majority, Rule, Warning};
-use crate::source::{Source, Span, Spanned, offset};
+use crate::source::{Source, Span, Spanned, Text, offset};
 
 /// One replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub struct Edit {
 #[must_use]
 pub fn edits(source: &Source<'_>, file: &Dockerfile, warnings: &[Warning]) -> Vec<Edit> {
     let majority = Majority::of(file);
-    let mut finder = Finder { source, file, warnings, edits: Vec::new() };
+    let warned = warnings.iter().map(|warning| (warning.rule, warning.lines.first)).collect();
+    let mut finder = Finder { source, file, warned, edits: Vec::new() };
     let mut uses = StageUses::default();
     for arg in &file.global_args {
         finder.empty_lines(arg);
@@ -44,14 +47,14 @@ pub fn edits(source: &Source<'_>, file: &Dockerfile, warnings: &[Warning]) -> Ve
 pub(super) struct Finder<'f> {
     pub(super) source: &'f Source<'f>,
     pub(super) file: &'f Dockerfile,
-    warnings: &'f [Warning],
+    warned: HashSet<(Rule, u32)>,
     edits: Vec<Edit>,
 }
 
 impl Finder<'_> {
     /// Whether a check warned about the instruction that begins at this line.
     pub(super) fn warned(&self, rule: Rule, line: u32) -> bool {
-        self.warnings.iter().any(|warning| warning.rule == rule && warning.lines.first == line)
+        self.warned.contains(&(rule, line))
     }
 
     pub(super) fn edit(&mut self, rule: Rule, line: u32, span: Span, text: impl Into<String>) {
@@ -62,7 +65,7 @@ impl Finder<'_> {
     }
 
     /// Whether a word stands in the source just as it was read: in one piece, without quotes or escapes.
-    pub(super) fn is_plain(&self, word: &Spanned<String>) -> bool {
+    pub(super) fn is_plain(&self, word: &Spanned<Text>) -> bool {
         self.source.slice(word.span) == word.value
     }
 
@@ -79,7 +82,7 @@ impl Finder<'_> {
     }
 
     /// A flag without quotes, and the blanks behind it.
-    fn whole_flag(&self, value: &Spanned<String>, name: &str) -> Option<Span> {
+    fn whole_flag(&self, value: &Spanned<Text>, name: &str) -> Option<Span> {
         let text = self.source.text();
         let end = value.span.end as usize;
         let start = if self.is_plain(value) {

@@ -36,8 +36,12 @@ pub(crate) fn build(
         (Verb::Run, Arguments::Command(command)) => {
             Kind::Run(run::run(line, flags, meta::command(line, command))?)
         }
-        (Verb::Copy, Arguments::List(list)) => Kind::Copy(copy::copy(line, flags, words(list), heredocs)?),
-        (Verb::Add, Arguments::List(list)) => Kind::Add(copy::add(line, flags, words(list), heredocs)?),
+        (Verb::Copy, Arguments::List(list)) => {
+            Kind::Copy(Box::new(copy::copy(line, flags, words(list), heredocs)?))
+        }
+        (Verb::Add, Arguments::List(list)) => {
+            Kind::Add(Box::new(copy::add(line, flags, words(list), heredocs)?))
+        }
         (Verb::Cmd, Arguments::Command(command)) => {
             none()?;
             Kind::Cmd(Cmd { command: meta::command(line, command) })

@@ -8,7 +8,7 @@ use super::json::JsonOr;
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Add, Copy, Heredoc, PathSource, Paths, strip_tabs};
 use crate::lines::Logical;
-use crate::source::{Span, Spanned};
+use crate::source::{Span, Spanned, Text};
 
 const COPY_FLAGS: [(&str, Takes); 6] = [
     ("chmod", Takes::Text),
@@ -31,7 +31,7 @@ const ADD_FLAGS: [(&str, Takes); 7] = [
 
 /// The arguments with their places. Elements of a JSON array have that of the whole array.
 pub(super) struct Words {
-    words: Vec<Spanned<String>>,
+    words: Vec<Spanned<Text>>,
     json: bool,
 }
 
@@ -39,7 +39,7 @@ impl Words {
     pub(super) fn new(line: &Logical<'_>, list: JsonOr<Vec<&str>>, span: Span) -> Self {
         match list {
             JsonOr::Json(elements) => {
-                let words = elements.into_iter().map(|element| Spanned::new(element, span)).collect();
+                let words = elements.into_iter().map(|element| Spanned::new(element.into(), span)).collect();
                 Self { words, json: true }
             }
             JsonOr::Other(words) => {
@@ -110,7 +110,7 @@ fn paths(words: Words, heredocs: &[Heredoc], keyword: &str) -> Result<Paths, Dia
 }
 
 /// Bodies are found by name. A marker in a JSON array has none: it is empty.
-fn source(word: Spanned<String>, bodies: &BTreeMap<&str, &str>) -> PathSource {
+fn source(word: Spanned<Text>, bodies: &BTreeMap<&str, &str>) -> PathSource {
     let Ok(Some(marker)) = marker(&word.value) else { return PathSource::Path(word) };
     let body = bodies.get(marker.name.as_str()).copied().unwrap_or_default();
     let content = if marker.strip_tabs { strip_tabs(body) } else { body.to_owned() };

@@ -3,7 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::instruction::Escape;
 use crate::lines::Logical;
-use crate::source::Spanned;
+use crate::source::{Spanned, Text};
 use crate::suggest::with_suggestion;
 
 /// A flag as the lexer sees it.
@@ -66,7 +66,7 @@ pub(crate) enum Takes {
 /// The checked flags of one instruction.
 #[derive(Debug)]
 pub(crate) struct Flags {
-    values: Vec<(&'static str, Spanned<String>)>,
+    values: Vec<(&'static str, Spanned<Text>)>,
 }
 
 impl Flags {
@@ -107,14 +107,14 @@ impl Flags {
         let missing = || Diagnostic::new(format!("missing a value on flag: --{name}"));
         let value = match (takes, value) {
             (Takes::Bool, value) => boolean(name, value, missing)?,
-            (_, value) => value.ok_or_else(missing)?.to_owned(),
+            (_, value) => value.ok_or_else(missing)?.into(),
         };
         self.values.push((name, Spanned::new(value, line.span(flag.raw))));
         Ok(())
     }
 
     /// The value of a flag; its place is that of the whole flag.
-    pub(crate) fn text(&self, name: &str) -> Option<Spanned<String>> {
+    pub(crate) fn text(&self, name: &str) -> Option<Spanned<Text>> {
         self.values.iter().find(|(used, _)| *used == name).map(|(_, value)| value.clone())
     }
 
@@ -124,17 +124,17 @@ impl Flags {
     }
 
     /// The values of a [`Takes::List`] flag.
-    pub(crate) fn list(&self, name: &str) -> Vec<Spanned<String>> {
+    pub(crate) fn list(&self, name: &str) -> Vec<Spanned<Text>> {
         self.values.iter().filter(|(used, _)| *used == name).map(|(_, value)| value.clone()).collect()
     }
 }
 
-fn boolean(name: &str, value: Option<&str>, missing: impl Fn() -> Diagnostic) -> Result<String, Diagnostic> {
+fn boolean(name: &str, value: Option<&str>, missing: impl Fn() -> Diagnostic) -> Result<Text, Diagnostic> {
     let lower = value.map(str::to_lowercase);
     match lower.as_deref() {
-        None => Ok("true".to_owned()),
+        None => Ok("true".into()),
         Some("") => Err(missing()),
-        Some(known @ ("true" | "false")) => Ok(known.to_owned()),
+        Some(known @ ("true" | "false")) => Ok(known.into()),
         Some(_) => Err(Diagnostic::new(format!(
             "expecting boolean value for flag --{name}, not: {}",
             value.unwrap_or_default()

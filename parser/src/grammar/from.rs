@@ -11,6 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::go::quote;
 use crate::instruction::{From, StageName};
 use crate::lines::Logical;
+use crate::source::Text;
 
 pub(super) fn from(line: &Logical<'_>, flags: &[Flag<'_>], words: &[&str]) -> Result<From, Diagnostic> {
     let (image, name) = match *words {
@@ -25,7 +26,7 @@ pub(super) fn from(line: &Logical<'_>, flags: &[Flag<'_>], words: &[&str]) -> Re
 }
 
 fn stage_name(line: &Logical<'_>, keyword: &str, name: &str) -> Result<StageName, Diagnostic> {
-    let lower = name.to_lowercase();
+    let lower = Text::from(name.to_lowercase());
     if valid_name(&lower).is_err() {
         let why = "name can't start with a number or contain symbols";
         let message = format!("invalid name for build stage: {}, {why}", quote(name));

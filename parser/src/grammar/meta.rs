@@ -5,7 +5,7 @@ use super::json::JsonOr;
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Arg, ArgDeclaration, Command, Expose, Pair, Shell, Volume};
 use crate::lines::Logical;
-use crate::source::{Span, Spanned};
+use crate::source::{Span, Spanned, Text};
 
 pub(super) fn at_least_one(keyword: &str) -> Diagnostic {
     Diagnostic::new(format!("{keyword} requires at least one argument"))
@@ -33,11 +33,15 @@ pub(super) fn pairs(
     if pairs.is_empty() {
         return Err(at_least_one(keyword));
     }
-    let pair = |(name, value): &(&str, &str)| match name.is_empty() {
-        true => Err(blank_name(keyword).at(line.span(name))),
-        false => Ok(Pair { name: line.spanned(name), value: line.spanned(value) }),
-    };
-    pairs.iter().map(pair).collect()
+    // A file has many of these, and collecting results would leave most of each list unused.
+    let mut read = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        if name.is_empty() {
+            return Err(blank_name(keyword).at(line.span(name)));
+        }
+        read.push(Pair { name: line.spanned(name), value: line.spanned(value) });
+    }
+    Ok(read)
 }
 
 /// ARG, which takes any flag.
@@ -45,14 +49,17 @@ pub(super) fn arg(line: &Logical<'_>, words: &[&str]) -> Result<Arg, Diagnostic>
     if words.is_empty() {
         return Err(at_least_one("ARG"));
     }
-    let declaration = |word: &&str| match word.split_once('=') {
-        None => Ok(ArgDeclaration { name: line.spanned(word), default: None }),
-        Some(("", _)) => Err(blank_name("ARG").at(line.span(word))),
-        Some((name, value)) => {
-            Ok(ArgDeclaration { name: line.spanned(name), default: Some(line.spanned(value)) })
-        }
-    };
-    Ok(Arg { declarations: words.iter().map(declaration).collect::<Result<_, _>>()? })
+    let mut declarations = Vec::with_capacity(words.len());
+    for word in words {
+        declarations.push(match word.split_once('=') {
+            None => ArgDeclaration { name: line.spanned(word), default: None },
+            Some(("", _)) => return Err(blank_name("ARG").at(line.span(word))),
+            Some((name, value)) => {
+                ArgDeclaration { name: line.spanned(name), default: Some(line.spanned(value)) }
+            }
+        });
+    }
+    Ok(Arg { declarations })
 }
 
 /// MAINTAINER, USER, WORKDIR; STOPSIGNAL, which takes any flag, passes none.
@@ -61,7 +68,7 @@ pub(super) fn text(
     flags: &[Flag<'_>],
     text: &str,
     keyword: &str,
-) -> Result<Spanned<String>, Diagnostic> {
+) -> Result<Spanned<Text>, Diagnostic> {
     if text.is_empty() {
         return Err(Diagnostic::new(format!("{keyword} requires exactly one argument")));
     }
@@ -85,7 +92,7 @@ pub(super) fn volume(
 ) -> Result<Volume, Diagnostic> {
     let (paths, json) = match list {
         JsonOr::Json(elements) => {
-            let trimmed = |element: String| Spanned::new(element.trim().to_owned(), span);
+            let trimmed = |element: String| Spanned::new(element.trim().into(), span);
             (elements.into_iter().map(trimmed).collect::<Vec<_>>(), true)
         }
         JsonOr::Other(words) => (words.into_iter().map(|word| line.spanned(word.trim())).collect(), false),

@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::go::quote;
 use crate::instruction::{Command, Device, Field, Heredoc, Invocation, Mount, Network, Run, Security};
 use crate::lines::Logical;
-use crate::source::Spanned;
+use crate::source::{Spanned, Text};
 use crate::suggest::with_suggestion;
 
 const FLAGS: [(&str, Takes); 4] =
@@ -31,7 +31,7 @@ pub(super) fn run(line: &Logical<'_>, flags: &[Flag<'_>], command: Command) -> R
 
 /// Reads the value of a flag; an error is at the flag.
 fn read<T>(
-    flag: Spanned<String>,
+    flag: Spanned<Text>,
     parse: impl Fn(&str) -> Result<T, Diagnostic>,
 ) -> Result<Spanned<T>, Diagnostic> {
     let span = flag.span;

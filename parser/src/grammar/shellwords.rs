@@ -1,8 +1,7 @@
 //! Splitting a line into words as a shell would, to find heredocs in it. No variable is expanded, the escape
 //! character is always `\`.
 
-/// Deepest nesting of `${…}`; nobody writes that, and the stack is finite.
-const MAX_DEPTH: u32 = 64;
+use crate::expand::MAX_DEPTH;
 
 /// The words of a text.
 #[derive(Debug, Default, PartialEq, Eq)]

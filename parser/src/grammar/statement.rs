@@ -144,7 +144,7 @@ fn arguments<'l>(statement: &Statement<'l>, escape: Escape) -> Result<Arguments<
     let Some(verb) = statement.verb else { return Ok(Arguments::Ignored) };
     Ok(match verb {
         Verb::From | Verb::Expose => Arguments::Words(words::split(text)),
-        Verb::Arg => Arguments::Words(words::quoted(text, escape)),
+        Verb::Arg => Arguments::Words(words::quoted(text, escape).collect()),
         Verb::Copy | Verb::Add | Verb::Volume => Arguments::List(match array(text)? {
             Some(elements) => JsonOr::Json(elements),
             None => JsonOr::Other(words::split(text)),
@@ -167,8 +167,8 @@ fn command(text: &str) -> Result<JsonOr<&str>, Diagnostic> {
 
 /// `name=value name=value`, or `name value`.
 fn pairs<'l>(text: &'l str, keyword: &str, escape: Escape) -> Result<Arguments<'l>, Diagnostic> {
-    let words = words::quoted(text, escape);
-    if words.first().is_some_and(|first| !first.contains('=')) {
+    let mut words = words::quoted(text, escape).peekable();
+    if words.peek().is_some_and(|first| !first.contains('=')) {
         let Some(pair) = words::split_once(text) else {
             return Err(Diagnostic::new(format!("{keyword} must have two arguments")));
         };
@@ -181,6 +181,6 @@ fn pairs<'l>(text: &'l str, keyword: &str, escape: Escape) -> Result<Arguments<'
             Diagnostic::new(format!("Syntax error - can't find = in {word}. {form}"))
         })
     };
-    let pairs = words.into_iter().map(split).collect::<Result<_, _>>()?;
+    let pairs = words.map(split).collect::<Result<_, _>>()?;
     Ok(Arguments::Pairs { pairs, legacy: false })
 }

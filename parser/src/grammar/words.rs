@@ -26,35 +26,35 @@ pub(crate) fn split_once(text: &str) -> Option<(&str, &str)> {
 
 /// Splits at white space outside of quotes. The words keep their quotes and escapes; an escape character at
 /// the very end of the text is dropped.
-pub(crate) fn quoted(text: &str, escape: Escape) -> Vec<&str> {
-    let escape = escape.char();
-    let mut words = Vec::new();
-    let mut start = None;
+pub(crate) fn quoted(text: &str, escape: Escape) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start();
+        let (word, length) = quoted_word(rest, escape.char());
+        rest = &rest[length..];
+        (!word.is_empty()).then_some(word)
+    })
+}
+
+/// The word that a text begins with, and how much of the text it takes.
+fn quoted_word(text: &str, escape: char) -> (&str, usize) {
     let mut quote = None;
     let mut chars = text.char_indices();
-    let mut end = text.len();
     while let Some((at, c)) = chars.next() {
-        if start.is_none() {
-            if c.is_whitespace() {
-                continue;
-            }
-            start = Some(at);
-        }
         if c == escape && quote != Some('\'') {
             // In quotes, too, the escaped character can not end them.
             if chars.next().is_none() {
-                end = at;
+                return (&text[..at], text.len());
             }
         } else if quote == Some(c) {
             quote = None;
         } else if quote.is_none() {
             if c.is_whitespace() {
-                words.extend(start.take().map(|start| &text[start..at]));
+                return (&text[..at], at);
             } else if c == '\'' || c == '"' {
                 quote = Some(c);
             }
         }
     }
-    words.extend(start.filter(|start| *start < end).map(|start| &text[start..end]));
-    words
+    (text, text.len())
 }

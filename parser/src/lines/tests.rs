@@ -75,7 +75,9 @@ fn collects_comments() {
     let comments = |file: &str| -> Vec<Vec<String>> {
         let mut lines = Lines::new(file);
         let next = || lines.next_logical();
-        std::iter::from_fn(next).map(|line| line.comments.into_iter().map(|c| c.value).collect()).collect()
+        std::iter::from_fn(next)
+            .map(|line| line.comments.into_iter().map(|c| c.value.into_string()).collect())
+            .collect()
     };
     assert_eq!(comments("# a\n\n#b \nX\nY"), [vec!["a", "b"], vec![]]);
     assert_eq!(comments("# a\n#\n# b\nX"), [vec!["b"]]);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::config::{BadCheckOption, CheckConfig};
 use super::rule::Rule;
-use crate::source::{LineRange, Spanned};
+use crate::source::{LineRange, Spanned, Text};
 
 /// Something that can be built but should be written differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +35,7 @@ impl Linter {
     }
 
     /// From here on, warnings are about an instruction with these comments above it.
-    pub(crate) fn enter(&mut self, comments: &[Spanned<String>]) -> Result<(), BadCheckOption> {
+    pub(crate) fn enter(&mut self, comments: &[Spanned<Text>]) -> Result<(), BadCheckOption> {
         self.local = if comments.is_empty() {
             None
         } else {

@@ -6,7 +6,7 @@ use super::config::BadCheckOption;
 use super::linter::Linter;
 use super::rule::Rule;
 use crate::instruction::{Dockerfile, From, Instruction, Kind};
-use crate::source::{LineRange, Spanned};
+use crate::source::{LineRange, Spanned, Text};
 
 /// The checks that are made while parsing, and so even if a later line cannot be parsed.
 pub(crate) fn parse_time(file: &Dockerfile, lint: &mut Linter) -> Result<(), BadCheckOption> {
@@ -51,7 +51,7 @@ fn from_casing(from: &Instruction<From>, lint: &mut Linter) {
 
 fn describes_args(
     arg: &crate::instruction::Arg,
-    comments: &[Spanned<String>],
+    comments: &[Spanned<Text>],
     lines: LineRange,
     lint: &mut Linter,
 ) {
@@ -59,13 +59,7 @@ fn describes_args(
     describes("ARG", &names, comments, lines, lint);
 }
 
-fn describes(
-    keyword: &str,
-    names: &[&str],
-    comments: &[Spanned<String>],
-    lines: LineRange,
-    lint: &mut Linter,
-) {
+fn describes(keyword: &str, names: &[&str], comments: &[Spanned<Text>], lines: LineRange, lint: &mut Linter) {
     let Some(comment) = comments.last() else { return };
     if names.contains(&comment.value.split(' ').next().unwrap_or("")) {
         return;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Location, description};
-use crate::expand::{Expander, Lookup};
+use crate::expand::{Budget, Expander, Lookup};
 use crate::instruction::{Arg, Dockerfile, Field, Instruction, Kind, Mount, Stage};
 use crate::plan::Options;
 use crate::source::LineRange;
@@ -85,6 +85,7 @@ pub fn outline(file: &Dockerfile, options: &Options) -> Result<Outline, String> 
         file,
         options,
         values: Values::default(),
+        budget: Budget::default(),
         out: Outline::default(),
         seen: BTreeSet::new(),
     };
@@ -94,13 +95,14 @@ pub fn outline(file: &Dockerfile, options: &Options) -> Result<Outline, String> 
         collector.values = globals.clone();
         collector.stage(&file.stages[index]);
     }
-    Ok(Outline { description: description(&stage.from.comments, &name), name, ..collector.out })
+    let description = description(&stage.from.comments, &name);
+    Ok(Outline { description, name: name.into(), ..collector.out })
 }
 
 fn find_target(file: &Dockerfile, wanted: Option<&str>) -> Result<usize, String> {
     let last = file.stages.len().checked_sub(1).ok_or("dockerfile contains no stages to build")?;
     let Some(wanted) = wanted else { return Ok(last) };
-    let name = |stage: &Stage| stage.from.kind.name.as_ref().map(|name| name.lower.clone());
+    let name = |stage: &Stage| stage.from.kind.name.as_ref().map(|name| name.lower.to_string());
     let by_name =
         file.stages.iter().rposition(|stage| name(stage).is_some_and(|name| name == wanted.to_lowercase()));
     let by_number = || wanted.parse().ok().filter(|index| *index <= last);
@@ -156,6 +158,7 @@ struct Collector<'f> {
     file: &'f Dockerfile,
     options: &'f Options,
     values: Values,
+    budget: Budget,
     out: Outline,
     seen: BTreeSet<(&'static str, String)>,
 }
@@ -166,7 +169,7 @@ impl Collector<'_> {
     }
 
     fn expand(&self, text: &str) -> String {
-        let expanded = Expander::new(&self.values, self.file.escape.char()).word(text);
+        let expanded = Expander::new(&self.values, self.file.escape.char()).within(&self.budget).word(text);
         expanded.map_or_else(|_| text.to_owned(), |expanded| expanded.value)
     }
 
@@ -205,7 +208,7 @@ impl Collector<'_> {
                         // Without a default of its own, it has that of the global one.
                         let inherited = globals.0.get(declaration.name.as_str()).cloned();
                         if let (None, Some(value)) = (&declaration.default, inherited) {
-                            self.values.0.insert(declaration.name.value.clone(), value);
+                            self.values.0.insert(declaration.name.value.to_string(), value);
                         }
                     }
                     self.declare(instruction, arg, false);
@@ -213,7 +216,7 @@ impl Collector<'_> {
                 Kind::Env(env) => {
                     for pair in &env.pairs {
                         let value = self.expand(pair.value.as_str());
-                        self.values.0.insert(pair.name.value.clone(), value);
+                        self.values.0.insert(pair.name.value.to_string(), value);
                     }
                 }
                 Kind::Run(run) => run.mounts.iter().for_each(|mount| self.mount(mount, instruction.lines)),

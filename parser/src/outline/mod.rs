@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use inputs::{ArgInput, CacheInput, Outline, SecretInput, outline};
 pub use targets::{TargetItem, Targets, targets};
 
-use crate::source::{LineRange, Spanned};
+use crate::source::{LineRange, Spanned, Text};
 
 /// Where something is said, in the form of BuildKit's JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,8 +48,8 @@ impl From<LineRange> for Location {
 }
 
 /// What the comments above say about a name: the rest of a line that begins with it.
-fn description(comments: &[Spanned<String>], name: &str) -> String {
-    let about = |comment: &Spanned<String>| {
+fn description(comments: &[Spanned<Text>], name: &str) -> String {
+    let about = |comment: &Spanned<Text>| {
         let rest = comment.value.strip_prefix(name)?;
         (rest.is_empty() || rest.starts_with(' ')).then(|| rest.trim_start().to_owned())
     };

@@ -40,13 +40,13 @@ pub fn targets(file: &Dockerfile) -> Targets {
     let last = file.stages.len().saturating_sub(1);
     let item = |(index, stage): (usize, &crate::instruction::Stage)| {
         let from = &stage.from.kind;
-        let name = from.name.as_ref().map(|name| name.lower.clone()).unwrap_or_default();
+        let name = from.name.as_ref().map(|name| name.lower.to_string()).unwrap_or_default();
         TargetItem {
             description: description(&stage.from.comments, &name),
             name,
             default: index == last,
-            base: from.image.value.clone(),
-            platform: from.platform.as_ref().map(|platform| platform.value.clone()).unwrap_or_default(),
+            base: from.image.value.to_string(),
+            platform: from.platform.as_ref().map(|platform| platform.value.to_string()).unwrap_or_default(),
             location: stage.from.lines.into(),
         }
     };

@@ -96,7 +96,7 @@ fn finds_directives_elsewhere() {
         let found = parse(file.as_bytes()).dockerfile.directives;
         (found.syntax.map(|s| s.value), found.check.map(|c| c.value))
     };
-    let some = |value: &str| Some(value.to_owned());
+    let some = |value: &str| Some(value.into());
     for (file, syntax, check) in [
         ("#!/bin/sh\n# syntax=x\n# check=y\n", some("x"), some("y")),
         ("#!/bin/sh\n\n# syntax=x\n", None, None),
@@ -193,6 +193,34 @@ fn spans(value: &serde_json::Value, found: &mut Vec<Span>) {
 fn a_shebang_can_be_the_whole_file() {
     for file in ["#!", "#!/bin/sh", "#!*#\u{b5}"] {
         assert_eq!(parse(file.as_bytes()).errors[0].message, "file with no instructions", "{file}");
+    }
+}
+
+/// Each of these would take minutes if anything in it took quadratic time.
+#[test]
+fn hostile_files_are_read_in_one_go() {
+    let many = 100_000;
+    let nested = |open: &str, close: &str| format!("{}x{}", open.repeat(many), close.repeat(many));
+    let errors = |file: String| parse(file.as_bytes()).errors.len();
+    for (what, expected, body) in [
+        ("continuation lines", 0, format!("RUN a{}", " \\\n b".repeat(many))),
+        ("empty continuation lines", 0, format!("RUN a \\\n{} b", "\n".repeat(many))),
+        ("comments", 0, "# a\n".repeat(many) + "RUN b"),
+        ("heredocs", 0, "RUN <<a\nb\na\n".repeat(many / 4)),
+        ("heredocs of one line", 0, format!("RUN cat{}\n{}", " <<a".repeat(10_000), "a\n".repeat(10_000))),
+        ("an open heredoc", 1, format!("RUN <<a\n{}", "b\n".repeat(many))),
+        ("open heredocs", 1, "RUN <<a\n".repeat(many)),
+        ("nested variables", 0, format!("RUN <<a {}", nested("${a:-\\\n", "}\\\n"))),
+        ("nested arrays", 0, format!("RUN {}", nested("[\\\n", "]\\\n"))),
+        ("quotes", 0, format!("ENV a={}", "\"\\\n'\\\n".repeat(many / 2))),
+        ("words", 0, format!("COPY{} c", " a\\\n b".repeat(many))),
+        ("pairs", 0, format!("LABEL{}", " a=b\\\n c=d".repeat(many))),
+        ("flags", 0, format!("RUN{} x", " --mount=type=tmpfs,target=/a\\\n".repeat(many / 10))),
+        ("triggers of triggers", 1, format!("{} RUN b", "ONBUILD \\\n".repeat(many))),
+        ("stages", 0, (0..many / 4).map(|number| format!("FROM s{number}\n")).collect()),
+        ("mistakes", many / 4, "FORM a\n".repeat(many / 4)),
+    ] {
+        assert_eq!(errors(format!("FROM x\n{body}\n")), expected, "{what}");
     }
 }
 

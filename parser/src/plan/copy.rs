@@ -5,18 +5,17 @@ use super::planner::{Planner, Site};
 use super::state::State;
 use super::types::{Chmod, Copy, CopySource, InlineFile, Op, Root};
 use crate::chmod::SymbolicMode;
-use crate::expand::Expander;
 use crate::instruction::{self, PathSource, Paths};
 use crate::lint::Rule;
 use crate::paths::{clean, destination, source};
-use crate::source::Spanned;
+use crate::source::{Spanned, Text};
 
 /// What COPY and ADD have in common.
 struct Written<'i> {
     keyword: &'static str,
     paths: &'i Paths,
-    chown: Option<&'i Spanned<String>>,
-    chmod: Option<&'i Spanned<String>>,
+    chown: Option<&'i Spanned<Text>>,
+    chmod: Option<&'i Spanned<Text>>,
     parents: bool,
 }
 
@@ -38,7 +37,7 @@ pub(super) fn copy(
         chmod: copy.chmod.as_ref(),
         parents: copy.parents == Some(true),
     };
-    let exclude = copy.exclude.iter().map(|pattern| pattern.value.clone()).collect();
+    let exclude = copy.exclude.iter().map(|pattern| pattern.value.to_string()).collect();
     let parts = Parts { from, link: copy.link == Some(true), exclude, ..Parts::default() };
     finish(run, state, &written, parts, site)
 }
@@ -61,7 +60,7 @@ pub(super) fn add(
         Some(checksum) => Some(run.expand(state, checksum.as_str(), site)?).filter(|value| !value.is_empty()),
         None => None,
     };
-    let exclude = add.exclude.iter().map(|pattern| pattern.value.clone()).collect();
+    let exclude = add.exclude.iter().map(|pattern| pattern.value.to_string()).collect();
     let parts = Parts {
         link: add.link == Some(true),
         exclude,
@@ -131,7 +130,7 @@ fn finish(
             }
             PathSource::Heredoc { name, expand, content, .. } => {
                 inline_names.push_str(&format!(" <<{name}"));
-                let data = if *expand { body(run, state, content, site)? } else { content.clone() };
+                let data = if *expand { run.body(state, content, site)? } else { content.clone() };
                 inline.push(CopySource::Inline(InlineFile { name: name.clone(), data }));
             }
         }
@@ -165,7 +164,7 @@ fn finish(
 fn flag(
     run: &mut Planner<'_>,
     state: &State,
-    written: Option<&Spanned<String>>,
+    written: Option<&Spanned<Text>>,
     name: &str,
     text: &mut String,
     site: &Site<'_>,
@@ -177,12 +176,6 @@ fn flag(
     }
     text.push_str(&format!(" --{name}={value}"));
     Ok(Some(value))
-}
-
-fn body(run: &mut Planner<'_>, state: &State, content: &str, site: &Site<'_>) -> Result<String, PlanError> {
-    let expanded = Expander::heredoc(&state.variables).word(content)?;
-    run.report_undefined(state, &expanded.undefined, site);
-    Ok(expanded.value)
 }
 
 fn chmod(text: &str) -> Result<Chmod, PlanError> {

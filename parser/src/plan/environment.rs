@@ -1,33 +1,48 @@
 //! Variables in order of their most recent assignment.
+//!
+//! The maps are persistent: a copy shares everything with its original until one of them changes, and then all but
+//! the path to the change. Each RUN keeps the environment that it sees and each stage starts with that of another one,
+//! so in a file of thousands of variables plain copies would take quadratic time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use imbl::{HashMap, OrdMap};
 use serde::{Serialize, Serializer};
 
+use super::config_env::ConfigEnv;
 use crate::expand::Lookup;
 
-/// So many holes are not worth closing.
-const FEW: usize = 16;
+/// A variable and its value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Assigned {
+    pub(super) name: Arc<str>,
+    pub(super) value: Arc<str>,
+}
 
-/// The environment of a process, shared by all steps that see the same one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment(Arc<Vec<Assignment>>);
-
-/// Shared, because the environments of two steps differ in little.
-type Assignment = Arc<(String, String)>;
+/// The environment of a process.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(OrdMap<Time, Arc<Assigned>>);
 
 impl Environment {
     /// Names and values in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &(String, String)> {
-        self.0.iter().map(|pair| &**pair)
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.values().map(|assigned| (&*assigned.name, &*assigned.value))
     }
 
     /// A copy of all names and values.
     pub fn pairs(&self) -> Vec<(String, String)> {
-        self.iter().cloned().collect()
+        self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
+
+/// When something was assigned is only a means to the order.
+impl PartialEq for Environment {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0) || self.0.values().eq(other.0.values())
+    }
+}
+
+impl Eq for Environment {}
 
 impl Serialize for Environment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -35,54 +50,87 @@ impl Serialize for Environment {
     }
 }
 
+/// When a variable was assigned, as far as the order depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Time {
+    /// By an ARG in a stage below.
+    Earlier(u64),
+    /// When the stage started, by the entry of the configuration at this place.
+    AtStart(usize),
+    /// In the stage.
+    Here(u64),
+}
+
 /// What expansion and RUN see: ENV and ARG together. A new assignment moves a name to the end.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Variables {
-    /// Overwritten assignments stay as holes, so that an assignment takes constant time.
-    slots: Vec<Option<Assignment>>,
-    places: HashMap<String, usize>,
-    shared: Option<Environment>,
+    by_time: OrdMap<Time, Arc<Assigned>>,
+    by_name: HashMap<Arc<str>, (Time, Arc<Assigned>)>,
+    clock: u64,
 }
 
 impl Variables {
-    pub(super) fn set(&mut self, name: &str, value: &str) {
-        let place = self.slots.len();
-        self.slots.push(Some(Arc::new((name.to_owned(), value.to_owned()))));
-        if let Some(old) = self.places.insert(name.to_owned(), place) {
-            self.slots[old] = None;
-        }
-        self.shared = None;
-        if self.slots.len() > 2 * self.places.len() + FEW {
-            self.close_holes();
-        }
+    /// Assigns, and hands out what was stored.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Arc<Assigned> {
+        let assigned = Arc::new(Assigned { name: name.into(), value: value.into() });
+        let time = Time::Here(self.tick());
+        self.put(time, Arc::clone(&assigned));
+        assigned
     }
 
-    fn close_holes(&mut self) {
-        self.slots.retain(Option::is_some);
-        for (place, pair) in self.slots.iter().flatten().enumerate() {
-            if let Some(known) = self.places.get_mut(&pair.0) {
-                *known = place;
-            }
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn put(&mut self, time: Time, assigned: Arc<Assigned>) {
+        let name = Arc::clone(&assigned.name);
+        if let Some((before, _)) = self.by_name.insert(name, (time, Arc::clone(&assigned))) {
+            self.by_time.remove(&before);
         }
+        self.by_time.insert(time, assigned);
+    }
+
+    /// The start of a stage: what the configuration has is assigned again, in its order. Only what was assigned since
+    /// the last start has to be looked at; that is handed out.
+    pub(super) fn restart(&mut self, env: &ConfigEnv) -> Vec<Arc<Assigned>> {
+        let mut since: Vec<_> =
+            self.by_time.range(Time::Here(0)..).map(|(_, each)| Arc::clone(each)).collect();
+        for assigned in &mut since {
+            let time = match env.last(&assigned.name) {
+                Some((place, value)) => {
+                    let name = Arc::clone(&assigned.name);
+                    *assigned = Arc::new(Assigned { name, value: value.into() });
+                    Time::AtStart(place)
+                }
+                None => Time::Earlier(self.tick()),
+            };
+            self.put(time, Arc::clone(assigned));
+        }
+        since
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().flatten().map(|pair| pair.0.as_str())
+        self.by_time.values().map(|assigned| &*assigned.name)
     }
 
-    /// All of them, without copying as long as nothing changes.
-    pub(super) fn environment(&mut self) -> Environment {
-        let slots = &self.slots;
-        self.shared
-            .get_or_insert_with(|| Environment(Arc::new(slots.iter().flatten().cloned().collect())))
-            .clone()
+    pub(super) fn assigned(&self, name: &str) -> Option<&Arc<Assigned>> {
+        self.by_name.get(name).map(|(_, assigned)| assigned)
+    }
+
+    /// All of them.
+    pub(super) fn environment(&self) -> Environment {
+        Environment(self.by_time.clone())
     }
 }
 
 impl Lookup for Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        let place = *self.places.get(name)?;
-        self.slots[place].as_ref().map(|pair| pair.1.as_str())
+        self.assigned(name).map(|assigned| &*assigned.value)
     }
 }
 
@@ -90,20 +138,45 @@ impl Lookup for Variables {
 mod tests {
     use super::*;
 
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
     #[test]
     fn assignments_move_to_the_end() {
         let mut variables = Variables::default();
         for (name, value) in [("A", "1"), ("B", "2"), ("A", "3")] {
             variables.set(name, value);
         }
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(variables.environment().pairs(), [pair("B", "2"), pair("A", "3")]);
-        assert_eq!(variables.get("A"), Some("3"));
-        assert_eq!(variables.get("C"), None);
-        for number in 0..100 {
-            variables.set("A", &number.to_string());
+        let before = variables.environment();
+        assert_eq!(before.pairs(), pairs(&[("B", "2"), ("A", "3")]));
+        assert_eq!((variables.get("A"), variables.get("C")), (Some("3"), None));
+        variables.set("B", "4");
+        assert_eq!(variables.environment().pairs(), pairs(&[("A", "3"), ("B", "4")]));
+        assert_eq!(before.pairs(), pairs(&[("B", "2"), ("A", "3")]), "what was handed out stays");
+        assert_ne!(before, variables.environment());
+        variables.set("A", "3");
+        assert_ne!(before, variables.environment());
+        variables.set("B", "2");
+        variables.set("A", "3");
+        assert_eq!(before, variables.environment(), "times do not count");
+    }
+
+    #[test]
+    fn a_stage_starts_in_the_order_of_its_configuration() {
+        let mut env = ConfigEnv::new(&["A=1".to_owned(), "B=2".to_owned(), "A=3".to_owned()]);
+        let mut variables = Variables::default();
+        for (name, value) in [("X", "x"), ("B", "arg"), ("A", "arg"), ("Y", "y")] {
+            variables.set(name, value);
         }
-        assert_eq!(variables.environment().pairs(), [pair("B", "2"), pair("A", "99")]);
-        assert_eq!((variables.get("A"), variables.get("B")), (Some("99"), Some("2")));
+        variables.restart(&env);
+        assert_eq!(variables.environment().pairs(), pairs(&[("X", "x"), ("Y", "y"), ("B", "2"), ("A", "3")]));
+        env.set("B", "4");
+        variables.set("B", "4");
+        variables.set("X", "again");
+        variables.restart(&env);
+        let expected = pairs(&[("Y", "y"), ("X", "again"), ("B", "4"), ("A", "3")]);
+        assert_eq!(variables.environment().pairs(), expected);
+        assert_eq!(variables.get("X"), Some("again"));
     }
 }

@@ -7,7 +7,7 @@ use super::reference;
 use super::types::CopySource;
 use crate::expand::{Expander, Lookup};
 use crate::instruction::{Add, Arg, Dockerfile, Kind, PathSource, Stage};
-use crate::source::Spanned;
+use crate::source::{Spanned, Text};
 
 pub(super) const NAME: &str = "SOURCE_DATE_EPOCH";
 
@@ -109,7 +109,7 @@ fn declare(
 
 fn remote(add: &Add, variables: &Variables, escape: char) -> Result<Option<RemoteAdd>, PlanError> {
     let [PathSource::Path(path)] = &add.paths.sources[..] else { return Ok(None) };
-    let expand = |text: &Spanned<String>| Expander::new(variables, escape).word(text.as_str());
+    let expand = |text: &Spanned<Text>| Expander::new(variables, escape).word(text.as_str());
     let Some(source) = remote_source(&expand(path)?.value) else { return Ok(None) };
     let checksum = add.checksum.as_ref().map(expand).transpose()?.map(|checksum| checksum.value);
     let checksum = checksum.filter(|checksum| !checksum.is_empty());

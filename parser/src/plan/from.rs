@@ -36,7 +36,8 @@ pub(super) fn bind(
     for (index, stage) in file.stages.iter().enumerate() {
         let from = &stage.from;
         lint.enter(&from.comments)?;
-        let image = Expander::new(&globals.variables, escape).word(from.kind.image.as_str());
+        let image =
+            Expander::new(&globals.variables, escape).within(&globals.budget).word(from.kind.image.as_str());
         let image = image.map_err(|cause| PlanError::from(cause).at(from.lines))?;
         report_undeclared(&image, globals, from.lines, lint);
         if image.value.trim().is_empty() {
@@ -75,7 +76,7 @@ fn platform(
 ) -> Result<Option<Platform>, PlanError> {
     let Some(written) = &from.kind.platform else { return Ok(None) };
     let written = written.as_str();
-    let expanded = Expander::new(&globals.variables, escape).word(written);
+    let expanded = Expander::new(&globals.variables, escape).within(&globals.budget).word(written);
     let expanded = expanded.map_err(|cause| PlanError::from(cause).at(from.lines))?;
     report_undeclared(&expanded, globals, from.lines, lint);
     if expanded.used == ["TARGETPLATFORM"] && expanded.undefined.is_empty() && is_one_variable(written) {
@@ -131,7 +132,7 @@ fn with_names(message: String, expanded: &Expanded<String>, globals: &Globals) -
 fn warn_about_defaults(from: &Instruction<From>, escape: char, globals: &Globals, lint: &mut Linter) {
     let Some(defaults) = &globals.defaults else { return };
     let written = from.kind.image.as_str();
-    let Ok(expanded) = Expander::new(defaults, escape).word(written) else { return };
+    let Ok(expanded) = Expander::new(defaults, escape).within(&globals.budget).word(written) else { return };
     if !expanded.used.is_empty() || !expanded.undefined.is_empty() {
         let valid = !expanded.value.is_empty() && reference::validate(&expanded.value).is_ok();
         if !valid {

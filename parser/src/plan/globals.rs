@@ -6,7 +6,7 @@ use super::environment::Variables;
 use super::epoch::{self, Epoch};
 use super::options::{Options, PlanError};
 use super::platform::Platform;
-use crate::expand::Expander;
+use crate::expand::{Budget, Expander};
 use crate::instruction::{Arg, Dockerfile, Instruction};
 
 /// What FROM lines see.
@@ -19,6 +19,8 @@ pub(super) struct Globals {
     pub(super) declared: BTreeSet<String>,
     /// SOURCE_DATE_EPOCH.
     pub(super) epoch: Epoch,
+    /// What the expansions of the whole file may cost.
+    pub(super) budget: Budget,
 }
 
 impl Globals {
@@ -27,6 +29,7 @@ impl Globals {
         let mut variables = Variables::default();
         let mut defaults = Variables::default();
         let mut declared = BTreeSet::new();
+        let budget = Budget::default();
         for (name, value) in &predefined {
             variables.set(name, options.build_args.get(*name).unwrap_or(value));
             defaults.set(name, value);
@@ -35,13 +38,14 @@ impl Globals {
         let escape = file.escape.char();
         let mut defaults = Some(defaults);
         for arg in &file.global_args {
-            declare(arg, &mut variables, escape, |name| options.build_args.get(name))?;
-            defaults = defaults
-                .and_then(|mut known| declare(arg, &mut known, escape, |_| None).ok().map(|()| known));
-            declared.extend(arg.kind.declarations.iter().map(|each| each.name.value.clone()));
+            declare(arg, &mut variables, escape, &budget, |name| options.build_args.get(name))?;
+            defaults = defaults.and_then(|mut known| {
+                declare(arg, &mut known, escape, &budget, |_| None).ok().map(|()| known)
+            });
+            declared.extend(arg.kind.declarations.iter().map(|each| each.name.value.to_string()));
         }
         let epoch = epoch::read(file, options, &variables)?;
-        Ok(Self { variables, defaults, declared, epoch })
+        Ok(Self { variables, defaults, declared, epoch, budget })
     }
 }
 
@@ -49,6 +53,7 @@ fn declare<'o>(
     arg: &Instruction<Arg>,
     variables: &mut Variables,
     escape: char,
+    budget: &Budget,
     given: impl Fn(&str) -> Option<&'o String>,
 ) -> Result<(), PlanError> {
     for declaration in &arg.kind.declarations {
@@ -56,7 +61,7 @@ fn declare<'o>(
         let value = match (given(name), &declaration.default) {
             (Some(value), _) => value.clone(),
             (None, Some(default)) => {
-                let expanded = Expander::new(variables, escape).word(default.as_str());
+                let expanded = Expander::new(variables, escape).within(budget).word(default.as_str());
                 expanded.map_err(|cause| PlanError::from(cause).at(arg.lines))?.value
             }
             (None, None) => continue,
@@ -78,7 +83,7 @@ fn predefined(
     let build =
         if options.build_platform.is_empty() { target.clone() } else { parse(&options.build_platform)? };
     let last = file.stages.last().and_then(|stage| stage.from.kind.name.as_ref());
-    let stage = options.target.clone().or_else(|| last.map(|name| name.lower.clone()));
+    let stage = options.target.clone().or_else(|| last.map(|name| name.lower.to_string()));
     Ok(vec![
         ("BUILDPLATFORM", build.format()),
         ("BUILDOS", build.os),

@@ -7,12 +7,11 @@ use super::signal::is_signal;
 use super::state::State;
 use super::types::{Healthcheck, Op, Workdir};
 use super::{copy, run};
-use crate::expand::Expander;
 use crate::go::{duration, list, quote, quote_list};
 use crate::instruction::{self, Command, Instruction, Kind, Pair};
 use crate::lint::Rule;
 use crate::paths::{clean, workdir};
-use crate::source::{LineRange, Spanned};
+use crate::source::{LineRange, Spanned, Text};
 
 /// Carries out one instruction.
 pub(super) fn dispatch(
@@ -53,7 +52,7 @@ pub(super) fn dispatch(
         Kind::Label(label) => set_labels(planner, state, label, site),
         Kind::Maintainer(maintainer) => {
             planner.note(state, format!("MAINTAINER {}", maintainer.name.value));
-            state.author = Some(maintainer.name.value.clone());
+            state.author = Some(maintainer.name.value.to_string());
             Ok(())
         }
         Kind::Onbuild(onbuild) => {
@@ -103,7 +102,7 @@ fn argv(planner: &mut Planner<'_>, state: &State, command: &Command, site: &Site
                 });
             }
             let mut argv = state.shell();
-            argv.push(text.value.clone());
+            argv.push(text.value.to_string());
             argv
         }
     }
@@ -189,7 +188,7 @@ fn set_labels(
     let mut text = "LABEL".to_owned();
     for (name, value) in pairs(planner, state, &label.pairs, site)? {
         text.push_str(&format!(" {name}={value}"));
-        state.config.labels.insert(name, value);
+        state.labels.insert(name, value);
     }
     planner.note(state, text);
     Ok(())
@@ -227,7 +226,7 @@ fn expose_ports(
     written.sort_unstable();
     let mut ports = Vec::new();
     for text in written {
-        for word in Expander::new(&state.variables, site.escape).words(text)?.value {
+        for word in planner.words(state, text, site)? {
             let parsed = expose::parse(&word)?;
             if parsed.odd_casing {
                 planner.lint.warn(Rule::ExposeProtoCasing, site.lines, || {
@@ -243,7 +242,7 @@ fn expose_ports(
         }
     }
     planner.note(state, format!("EXPOSE {}", list(&ports)));
-    state.config.exposed_ports.extend(ports);
+    state.ports.extend(ports);
     Ok(())
 }
 
@@ -257,7 +256,7 @@ fn check_health(planner: &mut Planner<'_>, state: &mut State, healthcheck: &inst
                 Command::Exec(argv) => {
                     std::iter::once("CMD".to_owned()).chain(argv.iter().cloned()).collect()
                 }
-                Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.value.clone()],
+                Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.value.to_string()],
             },
             interval: timing.interval,
             timeout: timing.timeout,
@@ -297,7 +296,7 @@ fn stop_signal(
 fn volumes(
     planner: &mut Planner<'_>,
     state: &mut State,
-    paths: &[Spanned<String>],
+    paths: &[Spanned<Text>],
     site: &Site<'_>,
 ) -> Result<(), PlanError> {
     let mut volumes = Vec::with_capacity(paths.len());
@@ -309,7 +308,7 @@ fn volumes(
         volumes.push(volume);
     }
     planner.note(state, format!("VOLUME {}", list(&volumes)));
-    state.config.volumes.extend(volumes);
+    state.volumes.extend(volumes);
     Ok(())
 }
 

@@ -6,18 +6,19 @@ use std::rc::Rc;
 use super::epoch::Epoch;
 use super::from::{Bound, bind};
 use super::globals::Globals;
+use super::history::CreatedBy;
 use super::instructions::dispatch;
 use super::links::{Edge, Links, Origin, refuse_cycles};
 use super::options::{Base, BaseRequest, Bases, NamedContext, Options, PlanError, fail};
 use super::platform::Platform;
-use super::state::{NOT_IN_ENVIRONMENT, State};
+use super::state::State;
 use super::types::{HistoryEntry, Moment, Op, Plan, Root, Step, StepId, Target};
-use crate::expand::{Expander, Lookup};
+use crate::expand::Lookup;
 use crate::instruction::{Dockerfile, Instruction, Kind};
 use crate::lint::{CheckConfig, Linter, Rule, parse_time, structure};
 use crate::parse::parse_trigger;
 use crate::source::LineRange;
-use crate::suggest::{suggest, with_suggestion};
+use crate::suggest::with_suggestion;
 
 /// Images that people mean when they mistype a name.
 const COMMON_IMAGES: [&str; 14] = [
@@ -50,20 +51,38 @@ pub(super) struct Site<'s> {
     pub(super) onbuild: bool,
 }
 
+/// A base image, and what a stage that is based on it starts with.
+struct Image {
+    base: Base,
+    state: State,
+}
+
+/// A stage that has been carried out.
+#[derive(Clone)]
+struct Done {
+    root: Root,
+    /// What the stages that are based on it start with. The last one of them takes it away, so that it need not copy
+    /// what it changes.
+    state: Option<State>,
+    /// How many will still ask for the state.
+    heirs: usize,
+}
+
 /// What is known so far.
 pub(super) struct Planner<'a> {
     file: &'a Dockerfile,
     pub(super) options: &'a Options,
     bases: &'a mut (dyn Bases + 'a),
     pub(super) lint: &'a mut Linter,
-    globals: Globals,
+    pub(super) globals: Globals,
     target_platform: Platform,
     pub(super) links: Rc<Links<'a>>,
     pub(super) proxies: Vec<(String, String)>,
     /// ONBUILD instructions that a stage has to carry out first.
     triggers: Vec<Option<Rc<[Instruction]>>>,
-    images: HashMap<(String, String), Base>,
-    results: Vec<Option<State>>,
+    images: HashMap<(String, String), Rc<Image>>,
+    /// What the stages that are done left behind.
+    results: Vec<Option<Done>>,
     steps: Vec<Step>,
     /// Entries and the ones before them. Stages share what they have in common.
     history: Vec<(HistoryEntry, Option<usize>)>,
@@ -74,6 +93,8 @@ pub(super) struct Planner<'a> {
     /// The step after which everything else does not matter, and what its stage was then.
     until: Option<StepId>,
     reached: Option<State>,
+    /// How many more names may be compared with those of undefined variables.
+    pub(super) comparisons: usize,
 }
 
 /// The checks that the file or the command line asks for.
@@ -118,51 +139,64 @@ impl<'a> Planner<'a> {
             position: (0, 0),
             until: None,
             reached: None,
+            comparisons: super::expansion::MOST_COMPARISONS,
         })
     }
 
     /// Carries out the stages that the target needs; when checking without a target, all of them.
     pub(super) fn build(&mut self, checking: bool) -> Result<Plan, PlanError> {
-        let target = self.carry_out(checking)?;
-        let Some(state) = self.results[target].take() else {
-            return fail("the target stage was not planned");
-        };
-        Ok(self.finish(state, target))
+        match self.carry_out(checking)? {
+            (target, Some(state)) => Ok(self.finish(state, target)),
+            (_, None) => fail("the target stage was not planned"),
+        }
     }
 
     /// Carries out everything up to a step, and says what its stage is then.
     pub(super) fn moment(&mut self, step: StepId) -> Result<Option<Moment>, PlanError> {
         self.until = Some(step);
         self.carry_out(false)?;
-        Ok(self.reached.take().map(|mut state| Moment {
+        Ok(self.reached.take().map(|state| Moment {
             env: state.variables.environment(),
             shell: state.shell(),
-            config: state.config,
+            config: state.into_config(),
         }))
     }
 
-    fn carry_out(&mut self, checking: bool) -> Result<usize, PlanError> {
+    /// The target, and what became of it.
+    fn carry_out(&mut self, checking: bool) -> Result<(usize, Option<State>), PlanError> {
         let links = Rc::clone(&self.links);
         let bound = bind(self.file, &links, &self.globals, &self.target_platform, self.lint)?;
         let target = links.target()?;
         let everything = checking && self.options.target.is_none();
         let reachable = self.reach(&bound, target, everything)?;
         self.results = vec![None; bound.len()];
+        let mut heirs = vec![0; bound.len()];
+        for from in bound.iter().zip(&reachable).filter_map(|(from, reachable)| reachable.then_some(from)) {
+            if let Origin::Stage(parent) = from.origin {
+                heirs[parent] += 1;
+            }
+        }
+        let mut result = None;
         for (index, from) in bound.iter().enumerate().filter(|(index, _)| reachable[*index]) {
-            match self.stage(index, from, checking) {
+            let state = match self.stage(index, from, checking) {
                 Ok(_) if self.reached.is_some() => break,
-                Ok(state) => self.results[index] = Some(state),
+                Ok(state) => state,
                 // Other stages may depend on this one.
                 Err(error) => {
                     self.mistakes.push(error);
                     break;
                 }
+            };
+            if index == target {
+                result = Some(state.clone());
             }
+            let (root, heirs) = (state.root.clone(), heirs[index]);
+            self.results[index] = Some(Done { root, state: (heirs > 0).then(|| state.into_child()), heirs });
         }
         if let Some(error) = together(std::mem::take(&mut self.mistakes)) {
             return Err(error);
         }
-        Ok(target)
+        Ok((target, result))
     }
 
     /// The stages that are needed. ONBUILD instructions of base images can add to them.
@@ -206,9 +240,10 @@ impl<'a> Planner<'a> {
                 instructions.filter_map(trigger).collect()
             }
             Origin::Stage(parent) => {
-                self.image_of(&bound[*parent])?.map_or_else(Vec::new, |base| base.config.on_build)
+                let image = self.image_of(&bound[*parent])?;
+                image.map_or_else(Vec::new, |image| image.base.config.on_build.clone())
             }
-            _ => self.image_of(from)?.map_or_else(Vec::new, |base| base.config.on_build),
+            _ => self.image_of(from)?.map_or_else(Vec::new, |image| image.base.config.on_build.clone()),
         };
         let parse =
             |text: &String| parse_trigger(text).map_err(|cause| PlanError::new(cause.message).at(from.lines));
@@ -216,7 +251,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The image that a stage starts from, if it is one.
-    fn image_of(&mut self, from: &Bound) -> Result<Option<Base>, PlanError> {
+    fn image_of(&mut self, from: &Bound) -> Result<Option<Rc<Image>>, PlanError> {
         let name = match &from.origin {
             Origin::Image(name) => name.clone(),
             Origin::Context(key) => match self.links.named(key) {
@@ -228,29 +263,32 @@ impl<'a> Planner<'a> {
         self.resolve(&name, &from.platform.format(), from.lines).map(Some)
     }
 
-    fn resolve(&mut self, name: &str, platform: &str, lines: LineRange) -> Result<Base, PlanError> {
+    fn resolve(&mut self, name: &str, platform: &str, lines: LineRange) -> Result<Rc<Image>, PlanError> {
         let key = (name.to_owned(), platform.to_owned());
-        if let Some(base) = self.images.get(&key) {
-            return Ok(base.clone());
+        if let Some(image) = self.images.get(&key) {
+            return Ok(Rc::clone(image));
         }
         let request = BaseRequest { name, platform, lines };
         let base = self.bases.resolve(&request).map_err(|message| {
             let known = self.links.names().chain(COMMON_IMAGES);
             PlanError::new(with_suggestion(message, name, known, true)).at(lines)
         })?;
-        self.images.insert(key, base.clone());
-        Ok(base)
+        let image = Rc::new(Image { state: State::image(&base), base });
+        self.images.insert(key, Rc::clone(&image));
+        Ok(image)
     }
 
     /// What a stage starts with.
     fn start(&mut self, from: &Bound) -> Result<State, PlanError> {
         let platform = self.target_platform.format();
         if let Origin::Stage(parent) = from.origin {
-            let parent = self.results[parent].as_ref();
-            return Ok(parent.expect("a base is a stage above, and reached through this one").child());
+            let done = self.results[parent].as_mut().expect("a base is a stage above, and reached");
+            done.heirs -= 1;
+            let state = if done.heirs == 0 { done.state.take() } else { done.state.clone() };
+            return Ok(state.expect("it is kept until the last heir has it"));
         }
-        if let Some(base) = self.image_of(from)? {
-            return Ok(State::image(base));
+        if let Some(image) = self.image_of(from)? {
+            return Ok(image.state.clone());
         }
         Ok(match &from.origin {
             Origin::Context(key) if self.links.named(key) == Some(&NamedContext::Folder) => {
@@ -329,7 +367,7 @@ impl<'a> Planner<'a> {
         match origin {
             Origin::Scratch => Ok(Root::Scratch),
             Origin::Stage(index) => match &self.results[*index] {
-                Some(state) => Ok(state.root.clone()),
+                Some(done) => Ok(done.root.clone()),
                 None => fail(not_ready(*index)),
             },
             Origin::Context(key) if self.links.named(key) == Some(&NamedContext::Folder) => {
@@ -339,34 +377,10 @@ impl<'a> Planner<'a> {
                 let platform = self.target_platform.clone();
                 let bound = Bound { origin: origin.clone(), platform, replaced: false, lines };
                 Ok(match self.image_of(&bound)? {
-                    Some(base) if !base.empty => Root::Base(base.id),
+                    Some(image) if !image.base.empty => Root::Base(image.base.id),
                     _ => Root::Scratch,
                 })
             }
-        }
-    }
-
-    /// Expands a word, and reports the variables in it that nobody defined.
-    pub(super) fn expand(&mut self, state: &State, text: &str, site: &Site<'_>) -> Result<String, PlanError> {
-        let expanded = Expander::new(&state.variables, site.escape).word(text)?;
-        self.report_undefined(state, &expanded.undefined, site);
-        Ok(expanded.value)
-    }
-
-    pub(super) fn report_undefined(&mut self, state: &State, names: &[String], site: &Site<'_>) {
-        let globals = &self.globals;
-        for name in names {
-            if state.is_declared(name) || NOT_IN_ENVIRONMENT.contains(&name.as_str()) {
-                continue;
-            }
-            self.lint.warn(Rule::UndefinedVar, site.lines, || {
-                let known = globals.declared.iter().map(String::as_str).chain(state.variables.names());
-                let message = format!("Usage of undefined variable '${name}'");
-                match suggest(name, known, true) {
-                    Some(candidate) => format!("{message} (did you mean ${candidate}?)"),
-                    None => message,
-                }
-            });
         }
     }
 
@@ -390,7 +404,7 @@ impl<'a> Planner<'a> {
 
     /// An entry of the history without a layer.
     pub(super) fn note(&mut self, state: &mut State, created_by: String) {
-        self.remember(state, HistoryEntry { created_by, layer: None });
+        self.remember(state, HistoryEntry { created_by: created_by.into(), layer: None });
     }
 
     fn remember(&mut self, state: &mut State, entry: HistoryEntry) {
@@ -404,7 +418,13 @@ impl<'a> Planner<'a> {
     }
 
     /// A step, and its entry in the history.
-    pub(super) fn step(&mut self, state: &mut State, op: Op, created_by: String, site: &Site<'_>) {
+    pub(super) fn step(
+        &mut self,
+        state: &mut State,
+        op: Op,
+        created_by: impl Into<CreatedBy>,
+        site: &Site<'_>,
+    ) {
         self.count_step();
         let id = StepId(
             u32::try_from(self.steps.len()).expect("a file of less than 4 GiB has fewer instructions"),
@@ -421,7 +441,7 @@ impl<'a> Planner<'a> {
             lines: site.lines,
             onbuild: site.onbuild,
         });
-        self.remember(state, HistoryEntry { created_by, layer: Some(id) });
+        self.remember(state, HistoryEntry { created_by: created_by.into(), layer: Some(id) });
     }
 
     fn finish(&mut self, mut state: State, target: usize) -> Plan {
@@ -434,18 +454,18 @@ impl<'a> Planner<'a> {
         }
         history.reverse();
         let labels = self.options.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
-        state.config.labels.extend(labels);
+        state.labels.extend(labels);
         let forced = self.options.platform.is_some() || state.platform.is_empty();
         Plan {
             steps: std::mem::take(&mut self.steps),
             target: Target {
-                root: state.root,
-                config: state.config,
-                author: state.author,
+                root: state.root.clone(),
+                author: state.author.take(),
                 base: state.base,
                 history,
-                platform: if forced { self.target_platform.format() } else { state.platform },
-                stage: self.file.stages[target].from.kind.name.as_ref().map(|name| name.lower.clone()),
+                platform: if forced { self.target_platform.format() } else { state.platform.clone() },
+                config: state.into_config(),
+                stage: self.file.stages[target].from.kind.name.as_ref().map(|name| name.lower.to_string()),
                 epoch: self.epoch(),
             },
         }

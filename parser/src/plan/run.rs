@@ -23,7 +23,7 @@ pub(super) fn run(
     }
     let (argv, script) = command(state, run, heredocs)?;
     let mounts = mounts(planner, state, run, site)?;
-    let text = format!("RUN {}{} # buildkit", state.args_prefix(), argv.join(" "));
+    let created_by = state.created_by_run(&argv);
     let op = Run {
         argv,
         env: state.variables.environment(),
@@ -43,7 +43,7 @@ pub(super) fn run(
         insecure: run.security.as_ref().is_some_and(|security| security.value == Security::Insecure),
         script,
     };
-    planner.step(state, Op::Run(op), text, site);
+    planner.step(state, Op::Run(op), created_by, site);
     Ok(())
 }
 
@@ -75,10 +75,10 @@ fn mounts(
     site: &Site<'_>,
 ) -> Result<Vec<Mount>, PlanError> {
     let mut mounts: Vec<Mount> = Vec::with_capacity(run.mounts.len());
+    let mut ssh_mounts = 0;
     for written in &run.mounts {
         let fields = written.fields.iter().map(|field| expand(planner, state, field, site));
         let fields: Vec<Field> = fields.collect::<Result<_, _>>()?;
-        let ssh_mounts = mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Ssh { .. })).count();
         let scene = Scene { workdir: &state.config.working_dir, ssh_mounts };
         let mut made = mount(&fields, &scene, &mut |from, target| {
             let origin = planner.links.late(from);
@@ -90,6 +90,7 @@ fn mounts(
                 )
             })
         })?;
+        ssh_mounts += usize::from(matches!(made.kind, MountKind::Ssh { .. }));
         if let (MountKind::Cache { id, .. }, Some(space)) = (&mut made.kind, &planner.cache_space()) {
             *id = format!("{space}/{id}");
         }

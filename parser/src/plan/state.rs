@@ -1,11 +1,12 @@
 //! What a stage is, after some of its instructions.
 
-use std::collections::{HashMap, HashSet};
+use imbl::{OrdMap, OrdSet};
 
+use super::config_env::ConfigEnv;
 use super::environment::Variables;
+use super::history::{Arguments, CreatedBy};
 use super::options::Base;
 use super::types::{BaseId, Config, Root};
-use crate::expand::Lookup;
 use crate::paths::workdir;
 use crate::source::LineRange;
 
@@ -14,13 +15,16 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Build arguments that are never variables.
 pub(super) const NOT_IN_ENVIRONMENT: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
-/// The state that instructions change one after the other.
+/// The state that instructions change one after the other. Copying it is cheap, however much there is in it.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) root: Root,
+    /// What is in the four fields below is missing here until the end.
     pub(super) config: Config,
-    /// Where each variable is in `config.env`.
-    env_places: HashMap<String, usize>,
+    env: ConfigEnv,
+    pub(super) ports: OrdSet<String>,
+    pub(super) volumes: OrdSet<String>,
+    pub(super) labels: OrdMap<String, String>,
     pub(super) author: Option<String>,
     /// That of the base image.
     pub(super) platform: String,
@@ -28,9 +32,7 @@ pub(super) struct State {
     /// Last entry of the history, in the planner's arena.
     pub(super) history: Option<usize>,
     pub(super) variables: Variables,
-    /// Declared ARGs in order, each once.
-    pub(super) args: Vec<String>,
-    declared: HashSet<String>,
+    arguments: Arguments,
     /// A WORKDIR was seen, here or in a stage below.
     pub(super) workdir_seen: bool,
     /// The last CMD, ENTRYPOINT and HEALTHCHECK of this stage.
@@ -47,96 +49,88 @@ impl State {
     }
 
     /// A base image. The list of its triggers is consumed by whoever asked for it.
-    pub(super) fn image(base: Base) -> Self {
+    pub(super) fn image(base: &Base) -> Self {
         let root = if base.empty { Root::Scratch } else { Root::Base(base.id) };
-        let config = Config { on_build: Vec::new(), ..base.config };
-        Self::new(root, config, base.platform, Some(base.id), base.author)
+        let config = Config { on_build: Vec::new(), ..base.config.clone() };
+        Self::new(root, config, base.platform.clone(), Some(base.id), base.author.clone())
     }
 
     fn new(
         root: Root,
-        config: Config,
+        mut config: Config,
         platform: String,
         base: Option<BaseId>,
         author: Option<String>,
     ) -> Self {
+        let mut env = ConfigEnv::new(&std::mem::take(&mut config.env));
+        if !env.has("PATH") {
+            env.set("PATH", DEFAULT_PATH);
+        }
+        let mut variables = Variables::default();
+        for (name, value) in env.iter() {
+            variables.set(name, value);
+        }
         let mut state = Self {
             root,
+            env,
+            ports: std::mem::take(&mut config.exposed_ports).into_iter().collect(),
+            volumes: std::mem::take(&mut config.volumes).into_iter().collect(),
+            labels: std::mem::take(&mut config.labels).into_iter().collect(),
             config,
-            env_places: HashMap::new(),
             author,
             platform,
             base,
             history: None,
-            variables: Variables::default(),
-            args: Vec::new(),
-            declared: HashSet::new(),
+            variables,
+            arguments: Arguments::default(),
             workdir_seen: false,
             cmd: None,
             entrypoint: None,
             healthcheck: None,
         };
-        state.adopt_config();
+        state.start();
         state
     }
 
     /// The start of a stage that is based on this one.
-    pub(super) fn child(&self) -> Self {
-        let mut child = self.clone();
-        child.config.on_build.clear();
-        (child.cmd, child.entrypoint, child.healthcheck) = (None, None, None);
-        child.adopt_config();
-        child
+    pub(super) fn into_child(mut self) -> Self {
+        self.config.on_build.clear();
+        (self.cmd, self.entrypoint, self.healthcheck) = (None, None, None);
+        self.start();
+        self
     }
 
     /// What a stage takes from its configuration when it starts.
-    fn adopt_config(&mut self) {
-        self.env_places.clear();
-        for (place, entry) in self.config.env.iter().enumerate() {
-            let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
-            self.env_places.entry(name.to_owned()).or_insert(place);
-        }
-        if !self.env_places.contains_key("PATH") {
-            self.set_config_env("PATH", DEFAULT_PATH);
-        }
-        for entry in &self.config.env {
-            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
-            self.variables.set(name, value);
+    fn start(&mut self) {
+        for assigned in self.variables.restart(&self.env) {
+            self.arguments.update(assigned);
         }
         if !self.config.working_dir.is_empty() {
             self.config.working_dir = workdir("", &self.config.working_dir);
         }
     }
 
-    /// ENV: in place if the image has the variable, else at the end.
+    /// ENV.
     pub(super) fn set_env(&mut self, name: &str, value: &str) {
-        self.set_config_env(name, value);
-        self.variables.set(name, value);
-    }
-
-    fn set_config_env(&mut self, name: &str, value: &str) {
-        let entry = format!("{name}={value}");
-        match self.env_places.get(name) {
-            Some(&place) => self.config.env[place] = entry,
-            None => {
-                self.env_places.insert(name.to_owned(), self.config.env.len());
-                self.config.env.push(entry);
-            }
-        }
+        self.env.set(name, value);
+        self.assign(name, value);
     }
 
     /// ARG, with its value if it has one.
     pub(super) fn declare(&mut self, name: &str, value: Option<&str>) {
-        if self.declared.insert(name.to_owned()) {
-            self.args.push(name.to_owned());
-        }
+        self.arguments.declare(name, self.variables.assigned(name));
         if let Some(value) = value.filter(|_| !NOT_IN_ENVIRONMENT.contains(&name)) {
-            self.variables.set(name, value);
+            self.assign(name, value);
         }
     }
 
+    fn assign(&mut self, name: &str, value: &str) {
+        let assigned = self.variables.set(name, value);
+        self.arguments.update(assigned);
+    }
+
     pub(super) fn is_declared(&self, name: &str) -> bool {
-        self.declared.contains(name)
+        self.arguments.is_declared(name)
     }
 
     /// The shell of shell forms.
@@ -147,18 +141,19 @@ impl State {
         }
     }
 
-    /// The prefix of RUN in the history: `|2 A=1 B= `.
-    pub(super) fn args_prefix(&self) -> String {
-        if self.args.is_empty() {
-            return String::new();
+    /// What the history says of a RUN.
+    pub(super) fn created_by_run(&self, argv: &[String]) -> CreatedBy {
+        self.arguments.run(argv.join(" "))
+    }
+
+    /// The configuration as a whole.
+    pub(super) fn into_config(self) -> Config {
+        Config {
+            env: self.env.entries(),
+            exposed_ports: self.ports.into_iter().collect(),
+            volumes: self.volumes.into_iter().collect(),
+            labels: self.labels.into_iter().collect(),
+            ..self.config
         }
-        let mut prefix = format!("|{} ", self.args.len());
-        for name in &self.args {
-            prefix.push_str(name);
-            prefix.push('=');
-            prefix.push_str(self.variables.get(name).unwrap_or(""));
-            prefix.push(' ');
-        }
-        prefix
     }
 }

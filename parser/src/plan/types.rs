@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::environment::Environment;
+use super::history::CreatedBy;
 use crate::source::LineRange;
 
 /// Index of a step in [`Plan::steps`]. Steps are in an order in which they could run one after the other.
@@ -297,7 +298,7 @@ pub struct Moment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryEntry {
     /// What made it, in BuildKit's words.
-    pub created_by: String,
+    pub created_by: CreatedBy,
     /// The step whose layer it stands for; None for an entry with `empty_layer`.
     pub layer: Option<StepId>,
 }

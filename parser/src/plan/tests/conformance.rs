@@ -201,8 +201,12 @@ fn compare_plan(plan: &Plan, expect: &Value) -> Result<(), String> {
         .iter()
         .map(|entry| (entry["created_by"].as_str().unwrap_or("").to_owned(), entry["empty_layer"] == true))
         .collect();
-    let found: Vec<(String, bool)> =
-        plan.target.history.iter().map(|entry| (entry.created_by.clone(), entry.layer.is_none())).collect();
+    let found: Vec<(String, bool)> = plan
+        .target
+        .history
+        .iter()
+        .map(|entry| (entry.created_by.to_string(), entry.layer.is_none()))
+        .collect();
     if found != wanted {
         return Err(format!("history\n  found  {found:#?}\n  wanted {wanted:#?}"));
     }

@@ -66,7 +66,7 @@ fn copies() {
         ]
     );
     assert_eq!(
-        plan.target.history.last().unwrap().created_by,
+        plan.target.history.last().unwrap().created_by.to_string(),
         "ADD f https://h/x.git#main http://h/f ../up <<X d/ # buildkit"
     );
 }
@@ -116,6 +116,57 @@ fn bases_are_asked_for_only_when_needed() {
     );
     plan(&file, &options(), &mut bases).unwrap();
     assert_eq!(bases.asked, ["busybox"]);
+}
+
+/// Each of these would take minutes if what is known were copied for each step or stage, or written out each time.
+#[test]
+fn large_files_take_time_in_proportion() {
+    let many = 10_000;
+    let lines = |line: &dyn Fn(usize) -> String| (0..many).map(line).collect::<String>();
+    let env = lines(&|n| format!("ENV E{n}=x L=$E{n}\n"));
+    for (what, file) in [
+        ("variables", lines(&|n| format!("ENV E{n}=x\nRUN a\n"))),
+        ("one variable", lines(&|n| format!("ENV E={n}\nRUN a\n"))),
+        ("arguments", lines(&|n| format!("ARG A{n}=x\nRUN a\n"))),
+        ("undefined variables", env.clone() + &lines(&|n| format!("USER $E_{n}\n"))),
+        ("stages", format!("{env}{}", lines(&|n| format!("FROM s{n} AS s{}\nENV S{n}=x\nRUN a\n", n + 1)))),
+        ("labels", lines(&|n| format!("LABEL L{n}=x\nFROM s{n} AS s{}\n", n + 1))),
+        ("copies", lines(&|n| format!("FROM busybox AS s{}\nCOPY --from=s{n} a b\n", n + 1))),
+        ("one script", format!("COPY <<E /a\n{}E\n", lines(&|n| format!("$E{n}\n")))),
+    ] {
+        let plan = planned(&format!("FROM busybox AS s0\n{file}"));
+        let last = plan.target.history.last().map(|entry| entry.created_by.to_string());
+        assert!(last.is_none_or(|last| !last.is_empty()), "{what}");
+    }
+    let doubled = format!("FROM busybox\nENV A=aaaaaaaa\n{}", "ENV A=$A$A\n".repeat(many));
+    assert_eq!(
+        try_plan(&doubled, &options()).unwrap_err().message,
+        "failed to process \"$A$A\": variables expand to too much text"
+    );
+}
+
+#[test]
+fn the_history_names_arguments_with_their_values() {
+    let file = "FROM busybox AS a\nARG A\nARG B=1\nARG C=$B\nRUN x\nENV B=2\nRUN y\nFROM a AS b\nARG B=3\nRUN z\nENV A=4\n\
+                FROM b AS c\nRUN [\"w\"]";
+    let runs = |target: &str| -> Vec<String> {
+        let options = Options { target: Some(target.to_owned()), ..options() };
+        let entries = try_plan(file, &options).unwrap().target.history;
+        entries
+            .iter()
+            .filter(|entry| entry.layer.is_some())
+            .map(|entry| entry.created_by.to_string())
+            .collect()
+    };
+    assert_eq!(
+        runs("c"),
+        [
+            "RUN |3 A= B=1 C=1 /bin/sh -c x # buildkit",
+            "RUN |3 A= B=2 C=1 /bin/sh -c y # buildkit",
+            "RUN |3 A= B=3 C=1 /bin/sh -c z # buildkit",
+            "RUN |3 A=4 B=2 C=1 w # buildkit"
+        ]
+    );
 }
 
 #[test]
