@@ -17,6 +17,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use rbuild_parser::{ExcerptLine, LineRange, Source, excerpt};
 use serde_json::{Value, json};
 
 use super::Style;
@@ -117,21 +118,23 @@ impl Problem {
 impl Place {
     /// The lines, marked, with some context. Nothing if the file has no such lines.
     pub(crate) fn excerpt(&self, style: Style) -> String {
-        let lines: Vec<&str> = self.text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l)).collect();
-        let ranges = || std::iter::once(&self.lines).chain(&self.also);
-        let end = ranges().map(|(_, last)| *last).max().unwrap_or_default();
-        let (first, last) = (self.lines.0 as usize, (end as usize).min(lines.len()));
+        let first = self.lines.0;
+        let source = Source::new(self.text.as_bytes());
+        let ranges: Vec<LineRange> = std::iter::once(&self.lines)
+            .chain(&self.also)
+            .map(|&(first, last)| LineRange { first, last })
+            .collect();
+        let shown = excerpt(&source, &ranges);
         let mut out = String::new();
-        if first == 0 || first > last {
+        if shown.is_empty() {
             return out;
         }
-        let (from, to) = with_context(first, last, lines.len());
         let _ = writeln!(out, "{}:{first}\n--------------------", self.file);
-        for number in from..=to {
-            let marked = ranges().any(|(first, last)| (*first as usize..=*last as usize).contains(&number));
+        for ExcerptLine { number, marked, text } in shown {
+            let text = text.strip_suffix('\r').unwrap_or(text);
             let arrows = if marked { style.error(">>>") } else { "   ".to_owned() };
-            let _ = writeln!(out, " {number:3} | {arrows} {}", lines[number - 1]);
-            if marked && let Some(marks) = self.marks(number, &lines) {
+            let _ = writeln!(out, " {number:3} | {arrows} {text}");
+            if marked && let Some(marks) = self.marks(number, text) {
                 let _ = writeln!(out, "     |     {}", style.error(&marks));
             }
         }
@@ -141,10 +144,10 @@ impl Place {
 
     /// The line of `^` for the part of the span that lies in this line. None if that part is the whole line,
     /// which the arrows say already.
-    fn marks(&self, number: usize, lines: &[&str]) -> Option<String> {
+    fn marks(&self, number: u32, line: &str) -> Option<String> {
         let span = self.span.as_ref()?;
-        let start: usize = self.text.split('\n').take(number - 1).map(|l| l.len() + 1).sum();
-        let line = lines[number - 1];
+        let above = self.text.split('\n').take(number as usize - 1);
+        let start: usize = above.map(|line| line.len() + 1).sum();
         let from = span.start.max(start) - start;
         let to = span.end.min(start + line.len()).checked_sub(start)?;
         if from >= to || line[..from.min(line.len())].trim().is_empty() && to == line.len() {
@@ -154,25 +157,6 @@ impl Place {
         let indent: String = line.get(..from)?.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         Some(indent + &"^".repeat(line.get(from..to)?.chars().count()))
     }
-}
-
-/// BuildKit's context: two lines either side of one line, one either side of several, and what one side does
-/// not need goes to the other.
-fn with_context(first: usize, last: usize, count: usize) -> (usize, usize) {
-    let budget = if first == last { 4 } else { 2 };
-    let (mut from, mut to, mut used) = (first, last, 0);
-    while used < budget {
-        if from > 1 {
-            from -= 1;
-            used += 1;
-        }
-        if to < count {
-            to += 1;
-            used += 1;
-        }
-        used += 1;
-    }
-    (from, to)
 }
 
 #[cfg(test)]
@@ -224,15 +208,6 @@ mod tests {
     fn a_span_that_is_the_whole_line_needs_no_marks() {
         assert!(!excerpt((1, 1), Some(0..12)).contains('^'));
         assert!(excerpt((1, 1), Some(5..12)).contains("     |          ^^^^^^^\n"));
-    }
-
-    #[test]
-    fn context_follows_buildkit() {
-        for (first, last, count, want) in
-            [(1, 1, 1, (1, 1)), (1, 1, 9, (1, 3)), (5, 5, 9, (3, 7)), (9, 9, 9, (7, 9)), (4, 5, 9, (3, 6))]
-        {
-            assert_eq!(with_context(first, last, count), want, "{first}-{last} of {count}");
-        }
     }
 
     #[test]
