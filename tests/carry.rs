@@ -291,3 +291,31 @@ fn mistakes_are_named() {
     let forgiven = sandbox.build(DOCKERFILE, &[&format!("{to},ignore-error=true")]).succeeded();
     assert!(forgiven.stderr.contains("failed to write the cache to folder"), "{forgiven}");
 }
+
+#[test]
+fn in_the_image_itself() {
+    let Some(registry) = Registry::start(None) else { return };
+    let name = format!("{}/team/app:1", registry.address);
+    let first = machine("one");
+    let pushed = ["-t", &name, "--push", "--cache-to=type=inline"];
+    build(&first, DOCKERFILE, &pushed);
+    let made = id(&first);
+    build(&first, DOCKERFILE, &pushed);
+    assert_eq!(id(&first), made, "everything was cached, so it is the same image");
+
+    let from = format!("--cache-from={name}");
+    let second = machine("one");
+    let warm = build(&second, DOCKERFILE, &[&from, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
+    assert_eq!((statuses(&warm), fetched(&warm)), (vec!["cached".to_owned(); 4], 2), "{warm}");
+    assert_eq!(id(&second), made);
+    let changed = build(&machine("two"), DOCKERFILE, &[&from]);
+    assert_eq!(
+        (ran(&changed), notices(&changed)),
+        (4, Vec::new()),
+        "the other stage's layers are nowhere: {changed}"
+    );
+
+    build(&first, "FROM scratch\nCOPY last /\n", &["-t", &name, "--push"]);
+    let none = build(&machine("one"), DOCKERFILE, &[&from]);
+    assert!(notices(&none)[0].contains("nor an image with one"), "{none}");
+}

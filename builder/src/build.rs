@@ -12,7 +12,7 @@ use rbuild_parser::plan::{Op, Root, StepId, Target};
 use crate::assemble;
 use crate::bases::{Source, StoreBases};
 use crate::cancel::Cancel;
-use crate::carry::{Carry, Rounds};
+use crate::carry::{Carry, Rounds, into_config};
 use crate::chain::Chain;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
 use crate::event::{Event, Observer, StepInfo};
@@ -245,7 +245,12 @@ fn put_image(session: &Session<'_>, target: &Target, chain: &Chain) -> Result<Ar
     let platform: Platform = target.platform.parse().expect("the plan has normalised the platform");
     let config: ImageConfig =
         assemble::image_config(target, base, diff_ids, &platform, |step| session.result(step).created);
-    let id = session.store.put_image(&config.to_bytes(), chain.layers())?;
+    let mut bytes = config.to_bytes();
+    if session.request.inline_cache {
+        bytes = into_config(session.store, session.carry, &session.trace.steps(), chain, &bytes)
+            .map_err(|cause| BuildError::Output { what: "cache into the image".to_owned(), cause })?;
+    }
+    let id = session.store.put_image(&bytes, chain.layers())?;
     for name in &session.request.names {
         session.store.set_name(name, id)?;
     }

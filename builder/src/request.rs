@@ -33,6 +33,8 @@ pub struct Request {
     pub cache_from: Vec<Arc<dyn Place>>,
     /// `--cache-to`: where this build's results are written to.
     pub cache_to: Vec<CacheTarget>,
+    /// True if this build's results are to be in the image's config, too (`--cache-to type=inline`).
+    pub inline_cache: bool,
     /// `--network`: what a RUN without a `--network` of its own gets.
     pub network: Network,
     /// `--allow`: entitlements that the Dockerfile may ask for.

@@ -26,11 +26,11 @@ pub(crate) struct BuildArgs {
     pub(crate) build_context: Vec<String>,
 
     /// Look results up in a cache from elsewhere, too: type=local,src=FOLDER[,tag=TAG] or
-    /// type=registry,ref=NAME, or only NAME
+    /// type=registry,ref=NAME, or only NAME, or type=s3,bucket=BUCKET,region=REGION
     #[arg(long, value_name = "SOURCE")]
     pub(crate) cache_from: Vec<String>,
 
-    /// Write the results to a cache for others: type=local,dest=FOLDER[,tag=TAG] or type=registry,ref=NAME,
+    /// Write the results to a cache for others: type=inline (into the image), type=local,dest=FOLDER[,tag=TAG] or type=registry,ref=NAME,
     /// with mode=min|max, compression=gzip|zstd|uncompressed, ignore-error=true|false
     #[arg(long, value_name = "DEST")]
     pub(crate) cache_to: Vec<String>,

@@ -41,6 +41,8 @@ pub(crate) struct BuildSettings {
     pub(crate) cache_from: Vec<CachePlace>,
     /// Where the results of this build are written to.
     pub(crate) cache_to: Vec<CacheTo>,
+    /// The image is to be a cache, too.
+    pub(crate) inline_cache: bool,
     /// Show the output of steps that come from the cache.
     pub(crate) replay_logs: bool,
     /// Say at the end why steps ran.
@@ -227,6 +229,12 @@ impl BuildSettings {
         {
             build_args.push((epoch.to_owned(), value));
         }
+        let cache_to =
+            args.cache_to.iter().map(|text| cache::to(text, environment)).collect::<Result<Vec<_>, _>>()?;
+        // buildx's older way of saying it.
+        let inline = build_args
+            .iter()
+            .any(|(name, value)| name == "BUILDKIT_INLINE_CACHE" && matches!(value.as_str(), "1" | "true"));
         let secrets = args.secret.iter().map(|s| secret(s, environment)).collect::<Result<Vec<_>, _>>()?;
         let config = Config::read(environment)?;
         Ok(Self {
@@ -242,8 +250,13 @@ impl BuildSettings {
                 .filter(|p| !p.is_empty()),
             no_cache: args.no_cache,
             no_cache_stages: args.no_cache_filter,
-            cache_from: args.cache_from.iter().map(|text| cache::from(text)).collect::<Result<_, _>>()?,
-            cache_to: args.cache_to.iter().map(|text| cache::to(text)).collect::<Result<_, _>>()?,
+            cache_from: args
+                .cache_from
+                .iter()
+                .map(|text| cache::from(text, environment))
+                .collect::<Result<_, _>>()?,
+            inline_cache: inline || cache_to.iter().any(Option::is_none),
+            cache_to: cache_to.into_iter().flatten().collect(),
             replay_logs: args.replay_logs,
             explain: args.explain,
             network: Network::parse(&args.network)?,

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use rbuild_builder::request::CacheMode;
 use rbuild_image::digest::BlobDigest;
+use rbuild_image::place::{BucketSettings, Key};
 use rbuild_image::reference::Reference;
 use rbuild_image::registry::Compression;
 
-use super::{pairs, registry};
+use super::{Environment, pairs, registry};
 use crate::args::CompressionKind;
 use crate::exit::Failure;
 
 /// Where a cache is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum CachePlace {
     /// `type=local`.
     Folder {
@@ -27,10 +28,12 @@ pub(crate) enum CachePlace {
     },
     /// `type=registry`.
     Registry(Reference),
+    /// `type=s3`.
+    Bucket(BucketSettings),
 }
 
 /// What is written where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct CacheTo {
     /// Where.
     pub(crate) place: CachePlace,
@@ -81,7 +84,7 @@ impl<'a> Members<'a> {
     }
 
     /// Where; `folder` is the member that names a folder.
-    fn place(&mut self, folder: &str) -> Result<CachePlace, Failure> {
+    fn place(&mut self, folder: &str, environment: &Environment) -> Result<CachePlace, Failure> {
         match self.take("type").as_deref() {
             Some("local") => {
                 let digest = self.take("digest").map(|text| text.parse::<BlobDigest>()).transpose();
@@ -94,9 +97,41 @@ impl<'a> Members<'a> {
                 let reference = name.parse().map_err(|error| self.wrong(&format!("ref={name}: {error}")))?;
                 Ok(CachePlace::Registry(reference))
             }
-            Some(other) => Err(self.wrong(&format!("type={other} is not supported (local, registry)"))),
+            Some("s3") => self.bucket(environment).map(CachePlace::Bucket),
+            Some(other) => {
+                Err(self.wrong(&format!("type={other} is not supported (local, registry, s3, inline)")))
+            }
             None => Err(self.wrong("type= is missing")),
         }
+    }
+
+    /// What is not said is looked up where Amazon's own tools look.
+    fn bucket(&mut self, environment: &Environment) -> Result<BucketSettings, Failure> {
+        let variable = |names: &[&str]| {
+            names.iter().find_map(|name| environment.value(name).filter(|value| !value.is_empty()))
+        };
+        let bucket = self.take("bucket").or_else(|| variable(&["AWS_BUCKET"]));
+        let region = self.take("region").or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
+        let endpoint =
+            self.take("endpoint_url").or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
+        let id = self.take("access_key_id");
+        let key = match (id, self.take("secret_access_key"), self.take("session_token")) {
+            (Some(id), Some(secret), token) => Some(Key { id, secret, token }),
+            (None, None, None) => variable(&["AWS_ACCESS_KEY_ID"])
+                .zip(variable(&["AWS_SECRET_ACCESS_KEY"]))
+                .map(|(id, secret)| Key { id, secret, token: variable(&["AWS_SESSION_TOKEN"]) }),
+            _ => return Err(self.wrong("access_key_id= and secret_access_key= belong together")),
+        };
+        Ok(BucketSettings {
+            bucket: bucket.ok_or_else(|| self.wrong("bucket= is missing, and AWS_BUCKET is not set"))?,
+            region: region.ok_or_else(|| self.wrong("region= is missing, and AWS_REGION is not set"))?,
+            // As buildx has it.
+            path_style: self.flag("use_path_style")?.unwrap_or(false),
+            endpoint,
+            prefix: self.take("prefix").unwrap_or_default(),
+            name: self.take("name").unwrap_or_else(|| "rbuild".to_owned()),
+            key,
+        })
     }
 
     fn end(self) -> Result<(), Failure> {
@@ -108,17 +143,26 @@ impl<'a> Members<'a> {
 }
 
 /// `--cache-from`.
-pub(super) fn from(text: &str) -> Result<CachePlace, Failure> {
+pub(super) fn from(text: &str, environment: &Environment) -> Result<CachePlace, Failure> {
     let mut members = Members::parse("--cache-from", text)?;
-    let place = members.place("src")?;
+    let place = members.place("src", environment)?;
     members.end()?;
     Ok(place)
 }
 
-/// `--cache-to`.
-pub(super) fn to(text: &str) -> Result<CacheTo, Failure> {
+/// `--cache-to`; None for `type=inline`, which has no place of its own.
+pub(super) fn to(text: &str, environment: &Environment) -> Result<Option<CacheTo>, Failure> {
     let mut members = Members::parse("--cache-to", text)?;
-    let place = members.place("dest")?;
+    if members.left.get("type").is_some_and(|kind| kind == "inline") {
+        members.take("type");
+        // The image has no layers but its own.
+        if members.take("mode").is_some_and(|mode| mode != "min") {
+            return Err(members.wrong("type=inline has the layers of the image only: mode=min"));
+        }
+        members.end()?;
+        return Ok(None);
+    }
+    let place = members.place("dest", environment)?;
     if matches!(place, CachePlace::Folder { digest: Some(_), .. }) {
         return Err(members.wrong("digest= is for --cache-from"));
     }
@@ -140,7 +184,7 @@ pub(super) fn to(text: &str) -> Result<CacheTo, Failure> {
     }
     let ignore_errors = members.flag("ignore-error")?.unwrap_or(false);
     members.end()?;
-    Ok(CacheTo { place, mode, compression, ignore_errors })
+    Ok(Some(CacheTo { place, mode, compression, ignore_errors }))
 }
 
 #[cfg(test)]
@@ -153,6 +197,7 @@ mod tests {
             let (path, tag) = ("c".into(), tag.to_owned());
             Some(CachePlace::Folder { path, tag, digest: None })
         };
+        let none = Environment::of(&[]);
         let image = |name: &str| Some(CachePlace::Registry(name.parse().expect("a name")));
         for (text, want) in [
             ("type=local,src=c", folder("latest")),
@@ -166,13 +211,17 @@ mod tests {
             ("type=gha", None),
             ("src=c", None),
         ] {
-            assert_eq!(from(text).ok(), want, "{text}");
+            assert_eq!(format!("{:?}", from(text, &none).ok()), format!("{want:?}"), "{text}");
         }
     }
 
     #[test]
     fn targets() {
-        let parts = |text: &str| to(text).ok().map(|to| (to.mode, to.compression, to.ignore_errors));
+        let none = Environment::of(&[]);
+        let parts =
+            |text: &str| to(text, &none).ok().flatten().map(|to| (to.mode, to.compression, to.ignore_errors));
+        assert!(to("type=inline", &none).expect("good").is_none());
+        assert!(to("type=inline,mode=max", &none).is_err() && from("type=inline", &none).is_err());
         for (text, want) in [
             ("type=local,dest=c", Some((CacheMode::Min, Compression::Gzip(6), false))),
             (
@@ -191,5 +240,34 @@ mod tests {
         ] {
             assert_eq!(parts(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn buckets() {
+        let environment = Environment::of(&[
+            ("AWS_REGION", "r"),
+            ("AWS_ACCESS_KEY_ID", "i"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_SESSION_TOKEN", "t"),
+        ]);
+        let bucket = |text: &str| match from(text, &environment) {
+            Ok(CachePlace::Bucket(bucket)) => Some(bucket),
+            _ => None,
+        };
+        let found = bucket("type=s3,bucket=b,prefix=p/,endpoint_url=http://m:9000,use_path_style=true")
+            .expect("good");
+        assert_eq!(
+            (&found.bucket[..], &found.region[..], &found.prefix[..], &found.name[..]),
+            ("b", "r", "p/", "rbuild")
+        );
+        assert!(found.path_style && found.endpoint.as_deref() == Some("http://m:9000"));
+        assert_eq!(
+            found.key.map(|key| (key.id, key.secret, key.token)),
+            Some(("i".into(), "s".into(), Some("t".into())))
+        );
+        let own = bucket("type=s3,bucket=b,region=q,access_key_id=x,secret_access_key=y").expect("good");
+        assert_eq!((own.region, own.key.and_then(|key| key.token)), ("q".into(), None));
+        assert!(bucket("type=s3,bucket=b,access_key_id=x").is_none());
+        assert!(bucket("type=s3").is_none());
     }
 }

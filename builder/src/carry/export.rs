@@ -54,7 +54,7 @@ pub(crate) fn export(
 }
 
 /// Every step whose result is known, with its record.
-fn carried_steps(store: &Store, steps: &[BuildStep]) -> Result<Vec<CarriedStep>, String> {
+pub(super) fn carried_steps(store: &Store, steps: &[BuildStep]) -> Result<Vec<CarriedStep>, String> {
     let mut carried = Vec::with_capacity(steps.len());
     for step in steps {
         let Some(key) = step.key else { continue };

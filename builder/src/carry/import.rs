@@ -11,7 +11,7 @@ use rbuild_image::place::{Place, PlaceError, read_small};
 use rbuild_image::time::Timestamp;
 
 use super::format::{Artifact, CONFIG, CREATED, VERSION};
-use super::{Carried, Carry, Held, Source};
+use super::{Carried, Carry, Held, Source, inline};
 use crate::event::{CacheEvent, Event, Observer};
 use crate::key::FORMAT;
 use crate::request::Request;
@@ -32,7 +32,7 @@ impl<'a> Carry<'a> {
             lost: Mutex::default(),
             broken: Mutex::default(),
             fetching: Mutex::default(),
-            is_wanted: !request.cache_from.is_empty() || !request.cache_to.is_empty(),
+            is_wanted: !request.cache_from.is_empty() || !request.cache_to.is_empty() || request.inline_cache,
         };
         for place in &request.cache_from {
             let name = place.name();
@@ -77,13 +77,18 @@ fn read(place: &dyn Place) -> Result<Option<(Artifact, Timestamp)>, PlaceError> 
     let manifest: Manifest = serde_json::from_slice(&head)
         .map_err(|error| PlaceError::document(format!("manifest of {}", place.name()), error))?;
     let what = || format!("config of {}", place.name());
-    if manifest.config.media_type != CONFIG {
-        let found = &manifest.config.media_type;
-        return Err(PlaceError::document(what(), format!("it is no cache of rbuild, but {found:?}")));
-    }
     let bytes = read_small(place, &manifest.config, MAX_CONFIG)?;
-    let artifact: Artifact =
-        serde_json::from_slice(&bytes).map_err(|error| PlaceError::document(what(), error))?;
+    let artifact: Artifact = if manifest.config.media_type == CONFIG {
+        serde_json::from_slice(&bytes).map_err(|error| PlaceError::document(what(), error))?
+    } else {
+        let found = inline::from_config(&manifest, &bytes);
+        found.map_err(|reason| PlaceError::document(what(), reason))?.ok_or_else(|| {
+            PlaceError::document(
+                what(),
+                "it is neither a cache of rbuild, nor an image with one (type=inline)",
+            )
+        })?
+    };
     if artifact.version != VERSION {
         let reason =
             format!("it is of version {}, and {VERSION} is what this rbuild reads", artifact.version);

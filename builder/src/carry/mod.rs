@@ -23,6 +23,7 @@ mod explained;
 mod export;
 mod format;
 mod import;
+mod inline;
 mod layers;
 mod rounds;
 
@@ -35,6 +36,7 @@ use rbuild_image::time::Timestamp;
 
 pub(crate) use copies::name as copy_name;
 pub(crate) use export::export;
+pub(crate) use inline::into_config;
 pub(crate) use rounds::Rounds;
 
 use crate::event::{Event, Observer};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rbuild_builder::request::CacheTarget;
-use rbuild_image::place::{Folder, Place, Repository};
+use rbuild_image::place::{Bucket, Folder, Place, Repository};
 use rbuild_image::platform::Platform;
 use rbuild_image::registry::Registry;
 
@@ -26,21 +26,25 @@ impl<'a> Caches<'a> {
         Ok(Self { registry, platform })
     }
 
-    pub(super) fn place(&self, place: &CachePlace) -> Arc<dyn Place> {
-        match place.clone() {
+    pub(super) fn place(&self, place: &CachePlace) -> Result<Arc<dyn Place>, Failure> {
+        Ok(match place.clone() {
             CachePlace::Folder { path, tag, digest } => Arc::new(Folder::new(path, tag, digest)),
             CachePlace::Registry(reference) => {
                 Arc::new(Repository::new(self.registry.clone(), reference, self.platform.clone()))
             }
-        }
+            CachePlace::Bucket(settings) => {
+                let bucket = Bucket::new(&settings, self.registry.settings());
+                Arc::new(bucket.map_err(|error| Failure::usage(error.to_string()))?)
+            }
+        })
     }
 
-    pub(super) fn target(&self, to: &CacheTo) -> CacheTarget {
-        CacheTarget {
-            place: self.place(&to.place),
+    pub(super) fn target(&self, to: &CacheTo) -> Result<CacheTarget, Failure> {
+        Ok(CacheTarget {
+            place: self.place(&to.place)?,
             mode: to.mode,
             compression: to.compression,
             ignore_errors: to.ignore_errors,
-        }
+        })
     }
 }

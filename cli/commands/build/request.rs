@@ -42,8 +42,9 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
             ..Options::default()
         },
         no_cache: no_cache(settings),
-        cache_from: settings.cache_from.iter().map(|place| caches.place(place)).collect(),
-        cache_to: settings.cache_to.iter().map(|to| caches.target(to)).collect(),
+        cache_from: settings.cache_from.iter().map(|place| caches.place(place)).collect::<Result<_, _>>()?,
+        inline_cache: settings.inline_cache,
+        cache_to: settings.cache_to.iter().map(|to| caches.target(to)).collect::<Result<_, _>>()?,
         network: match settings.network {
             settings::Network::None => Network::None,
             settings::Network::Default | settings::Network::Host => Network::Host,

@@ -1,6 +1,7 @@
 //! Places where blobs are kept by their digests, with one head that can be switched: what a cache travels in.
 //!
-//! A place is a folder ([`Folder`]) or a tag of a repository in a registry ([`Repository`]).
+//! A place is a folder ([`Folder`]), a tag of a repository in a registry ([`Repository`]), or a bucket of an object store
+//! ([`Bucket`]).
 //! What lies there is an artifact as the OCI image specification has it: a manifest, which names a config
 //! and layers. The manifest that a reader finds first is the *head*.
 //!
@@ -8,6 +9,7 @@
 //! sees the old artifact or the new one, never a mixture; and nothing that comes from a place is believed: it is bounded by
 //! the size and compared with the digest that asked for it.
 
+mod bucket;
 mod error;
 mod folder;
 
@@ -17,6 +19,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 pub use crate::registry::Place as Repository;
+pub use bucket::{Bucket, BucketSettings, Key};
 pub use error::PlaceError;
 pub use folder::Folder;
 

@@ -20,7 +20,7 @@ const MAX_EXPLANATION: u64 = 64 << 10;
 const MAX_SHOWN: usize = 400;
 
 /// What goes up with a request.
-pub(super) enum Payload<'a> {
+pub(crate) enum Payload<'a> {
     /// Nothing.
     Empty,
     /// All of it, to be sent again after a redirect or a 401.
@@ -30,18 +30,18 @@ pub(super) enum Payload<'a> {
 }
 
 /// A request.
-pub(super) struct Request<'a, 'p> {
-    pub(super) method: &'static str,
-    pub(super) uri: Uri,
-    pub(super) headers: &'a [(&'static str, String)],
+pub(crate) struct Request<'a, 'p> {
+    pub(crate) method: &'static str,
+    pub(crate) uri: Uri,
+    pub(crate) headers: &'a [(&'static str, String)],
     /// Left out as soon as a redirect leads to another origin.
-    pub(super) authorization: Option<&'a str>,
-    pub(super) payload: Payload<'p>,
+    pub(crate) authorization: Option<&'a str>,
+    pub(crate) payload: Payload<'p>,
 }
 
 /// Connections to all hosts, kept open between requests.
 #[derive(Debug)]
-pub(super) struct Http {
+pub(crate) struct Http {
     settings: Arc<Settings>,
     agents: Mutex<HashMap<(String, String, u16), Agent>>,
     /// Some host has answered once: the network is there.
@@ -49,7 +49,7 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self { settings, agents: Mutex::default(), answered: AtomicBool::new(false) }
     }
 
@@ -63,7 +63,7 @@ impl Http {
     }
 
     /// Sends a request and follows redirects of requests without a payload. Any status is an answer.
-    pub(super) fn send(&self, request: Request<'_, '_>) -> Result<Response<Body>, RegistryError> {
+    pub(crate) fn send(&self, request: Request<'_, '_>) -> Result<Response<Body>, RegistryError> {
         let Request { method, uri, headers, mut authorization, mut payload } = request;
         let start = uri.clone();
         let mut uri = uri;
@@ -175,7 +175,7 @@ impl Http {
 }
 
 /// Reads an answer that may not be longer than `limit`.
-pub(super) fn read_all(
+pub(crate) fn read_all(
     method: &'static str,
     uri: &Uri,
     response: Response<Body>,
@@ -194,7 +194,7 @@ pub(super) fn read_all(
 }
 
 /// An answer that is not what was hoped for, with what the registry says about it.
-pub(super) fn status_error(method: &'static str, uri: &Uri, response: Response<Body>) -> RegistryError {
+pub(crate) fn status_error(method: &'static str, uri: &Uri, response: Response<Body>) -> RegistryError {
     let status = response.status().as_u16();
     let seconds = response
         .headers()

@@ -39,9 +39,11 @@ mod uri;
 pub use client::Registry;
 pub use credentials::{Credential, DockerConfig, Secret};
 pub use error::RegistryError;
+pub(crate) use http::{Http, Payload, Request, read_all, status_error};
 pub use place::Place;
 pub use progress::{Event, LayerState, Progress, Silent};
 pub use resolve::{Policy, Resolved};
+pub(crate) use retry::Retry;
 pub use search::SearchResult;
 pub use settings::{Limits, Proxies, Settings, Timeouts};
 pub use transfer::{

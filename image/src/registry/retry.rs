@@ -11,14 +11,14 @@ use super::progress::{Event, Progress};
 use super::settings::Settings;
 
 /// How one transfer behaves when something breaks. Shared by all its threads.
-pub(super) struct Retry<'a> {
+pub(crate) struct Retry<'a> {
     settings: &'a Settings,
     pub(super) progress: &'a dyn Progress,
     cancelled: AtomicBool,
 }
 
 impl<'a> Retry<'a> {
-    pub(super) fn new(settings: &'a Settings, progress: &'a dyn Progress) -> Self {
+    pub(crate) fn new(settings: &'a Settings, progress: &'a dyn Progress) -> Self {
         Self { settings, progress, cancelled: AtomicBool::new(false) }
     }
 
@@ -32,7 +32,7 @@ impl<'a> Retry<'a> {
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
@@ -48,7 +48,7 @@ impl<'a> Retry<'a> {
 
     /// Waits before the next attempt, or gives the error back when there is none. `tried` counts the attempts; a
     /// transfer that got further in between sets it back to 0.
-    pub(super) fn again(&self, tried: &mut u32, error: RegistryError) -> Result<(), RegistryError> {
+    pub(crate) fn again(&self, tried: &mut u32, error: RegistryError) -> Result<(), RegistryError> {
         *tried += 1;
         if !error.is_transient() || *tried >= self.settings.attempts {
             return Err(error);
