@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::bucket::Bucket;
 use crate::support::registry::Registry;
 use crate::support::{Outcome, Sandbox};
 
@@ -17,6 +18,7 @@ const DOCKERFILE: &str = "FROM scratch AS made\nCOPY big /big\nCOPY input /input
 enum Place {
     Folder(TempDir),
     Registry(Registry),
+    Bucket(Bucket),
 }
 
 impl Place {
@@ -28,6 +30,11 @@ impl Place {
         match self {
             Self::Folder(folder) => format!("type=local,{member}={}/cache", folder.path().display()),
             Self::Registry(registry) => format!("type=registry,ref={}/team/app:cache", registry.address),
+            Self::Bucket(bucket) => format!(
+                "type=s3,bucket=cache,region=us-east-1,endpoint_url=http://{},use_path_style=true,prefix=app/,\
+                 access_key_id=k,secret_access_key=s",
+                bucket.address
+            ),
         }
     }
 
@@ -122,6 +129,51 @@ fn in_a_folder() {
 fn in_a_registry() {
     let Some(registry) = Registry::start(None) else { return };
     travels(&Place::Registry(registry));
+}
+
+#[test]
+fn in_a_bucket() {
+    let Some(bucket) = Bucket::start() else { return };
+    let place = Place::Bucket(bucket);
+    travels(&place);
+    shrinks(&place);
+}
+
+/// Of several caches that took each other's place the last one stays, whole.
+fn shrinks(place: &Place) {
+    let last = machine("3");
+    for input in ["1", "2"] {
+        build(&machine(input), DOCKERFILE, &[&place.to("max")]);
+    }
+    build(&last, DOCKERFILE, &[&place.to("max")]);
+    let prune =
+        ["cache", "prune", "-f", "--remote", &place.spec("src"), "--keep", "1", "--filter", "until=0s"];
+    let pruned = last.rbuild(&prune).succeeded().stdout;
+    let warm = build(&machine("3"), DOCKERFILE, &[&place.from()]);
+    assert_eq!((ran(&warm), notices(&warm)), (0, Vec::new()), "{warm}");
+    match place {
+        Place::Registry(_) => assert_eq!(pruned.matches("@sha256:").count(), 2, "{pruned}"),
+        _ => assert!(!pruned.contains("Deleted caches") && !pruned.contains(" 0 blobs"), "{pruned}"),
+    }
+    let again = last.rbuild(&prune).succeeded().stdout;
+    assert_eq!(again, "Total reclaimed space: 0B in 0 blobs\n");
+    let all = ["cache", "prune", "-f", "--remote", &place.spec("src"), "--filter", "until=0s"];
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let all = last.rbuild(&all).succeeded().stdout;
+    assert!(all.starts_with("Deleted caches:\n"), "{all}");
+    let none = build(&machine("3"), DOCKERFILE, &[&place.from()]);
+    assert_eq!((ran(&none), notices(&none).len()), (4, 1), "{none}");
+}
+
+#[test]
+fn a_folder_shrinks() {
+    shrinks(&Place::folder());
+}
+
+#[test]
+fn a_repository_shrinks() {
+    let Some(registry) = Registry::start(None) else { return };
+    shrinks(&Place::Registry(registry));
 }
 
 #[test]
@@ -297,11 +349,15 @@ fn in_the_image_itself() {
     let Some(registry) = Registry::start(None) else { return };
     let name = format!("{}/team/app:1", registry.address);
     let first = machine("one");
-    let pushed = ["-t", &name, "--push", "--cache-to=type=inline"];
-    build(&first, DOCKERFILE, &pushed);
+    build(&first, DOCKERFILE, &["--cache-to=type=inline"]);
     let made = id(&first);
-    build(&first, DOCKERFILE, &pushed);
+    build(&first, DOCKERFILE, &["--cache-to=type=inline"]);
     assert_eq!(id(&first), made, "everything was cached, so it is the same image");
+    let push = || {
+        first.rbuild(&["tag", "app", &name]).succeeded();
+        first.rbuild(&["push", "-q", &name]).succeeded();
+    };
+    push();
 
     let from = format!("--cache-from={name}");
     let second = machine("one");
@@ -315,7 +371,8 @@ fn in_the_image_itself() {
         "the other stage's layers are nowhere: {changed}"
     );
 
-    build(&first, "FROM scratch\nCOPY last /\n", &["-t", &name, "--push"]);
+    build(&first, "FROM scratch\nCOPY last /\n", &[]);
+    push();
     let none = build(&machine("one"), DOCKERFILE, &[&from]);
     assert!(notices(&none)[0].contains("nor an image with one"), "{none}");
 }

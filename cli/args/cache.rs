@@ -36,6 +36,16 @@ pub(crate) struct CachePruneArgs {
     /// Remove until so much of the disk is free
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_free_space: Option<Space>,
+    /// Prune a cache that travels instead: as --cache-from has it, or a folder
+    #[arg(
+        long,
+        value_name = "PLACE",
+        conflicts_with_all = ["all", "reserved_space", "max_used_space", "min_free_space", "verbose"]
+    )]
+    pub(crate) remote: Option<String>,
+    /// With --remote: so many of the newest caches stay in any case
+    #[arg(long, value_name = "N", requires = "remote")]
+    pub(crate) keep: Option<usize>,
     /// Show more of what was removed
     #[arg(long)]
     pub(crate) verbose: bool,

@@ -1,7 +1,6 @@
 //! `rbuild build`.
 
 mod agents;
-mod caches;
 mod check;
 mod debug;
 mod failure;

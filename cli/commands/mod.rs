@@ -3,6 +3,7 @@
 mod age;
 mod build;
 mod cache;
+mod caches;
 mod df;
 mod diff;
 mod dispatch;

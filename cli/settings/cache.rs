@@ -45,6 +45,16 @@ pub(crate) struct CacheTo {
     pub(crate) ignore_errors: bool,
 }
 
+impl CachePlace {
+    /// `--remote`: as `--cache-from`, or the path of a folder.
+    pub(crate) fn parse(text: &str, environment: &Environment) -> Result<Self, Failure> {
+        if text.starts_with(['/', '.']) {
+            return Ok(Self::Folder { path: text.into(), tag: "latest".to_owned(), digest: None });
+        }
+        from_flag("--remote", text, environment)
+    }
+}
+
 /// The members of one flag; those that were understood are taken out.
 struct Members<'a> {
     flag: &'static str,
@@ -144,7 +154,11 @@ impl<'a> Members<'a> {
 
 /// `--cache-from`.
 pub(super) fn from(text: &str, environment: &Environment) -> Result<CachePlace, Failure> {
-    let mut members = Members::parse("--cache-from", text)?;
+    from_flag("--cache-from", text, environment)
+}
+
+fn from_flag(flag: &'static str, text: &str, environment: &Environment) -> Result<CachePlace, Failure> {
+    let mut members = Members::parse(flag, text)?;
     let place = members.place("src", environment)?;
     members.end()?;
     Ok(place)

@@ -1,6 +1,7 @@
 //! What the tests of the program share: a sandbox with a store of its own, and readers of what comes out.
 
 pub(crate) mod archive;
+pub(crate) mod bucket;
 mod leaks;
 pub(crate) mod outcome;
 pub(crate) mod registry;

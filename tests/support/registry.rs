@@ -29,7 +29,7 @@ impl Registry {
         let root = folder.path().display();
         let config = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {root}/data\nhttp:\n  addr: {address}\n{}",
+             rootdirectory: {root}/data\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{}",
             more.unwrap_or_default()
         );
         let file = folder.path().join("config.yml");

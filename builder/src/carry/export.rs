@@ -10,13 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 use rbuild_image::digest::{BlobDigest, Digest, LayerId, RecordKey};
 use rbuild_image::json::to_vec_go;
 use rbuild_image::manifest::{Descriptor, Manifest, media_type};
-use rbuild_image::place;
+use rbuild_image::place::{self, CACHE_CONFIG, CACHE_CREATED, CACHE_PREVIOUS};
 use rbuild_image::registry::pack;
 use rbuild_image::store::{Layer, Origin, Store};
 use rbuild_image::time::Timestamp;
 
 use super::Carry;
-use super::format::{Artifact, CONFIG, CREATED, CarriedLayer, CarriedStep, INPUTS, VERSION, encode_inputs};
+use super::format::{Artifact, CarriedLayer, CarriedStep, INPUTS, VERSION, encode_inputs};
 use crate::chain::Chain;
 use crate::explain::BuildStep;
 use crate::key::StepRecord;
@@ -48,8 +48,10 @@ pub(crate) fn export(
     let copies = carry.copied.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let artifact = Artifact { version: VERSION, steps, copies, layers, inputs };
     let config = serde_json::to_vec(&artifact).expect("strings, numbers and lists");
-    let config = export.bytes(CONFIG, &config)?;
-    let manifest = manifest(config, &artifact);
+    let config = export.bytes(CACHE_CONFIG, &config)?;
+    // What cannot be read any more is of no use to anybody, and is written over.
+    let previous = target.place.head().ok().flatten().map(|bytes| Digest::of(&bytes));
+    let manifest = manifest(config, &artifact, previous);
     target.place.switch(&to_vec_go(&manifest)).map_err(|cause| cause.to_string())
 }
 
@@ -81,15 +83,17 @@ fn short_log(path: &Path) -> Option<String> {
     is_short.then(|| std::fs::read(path).ok()).flatten().map(|bytes| BASE64_STANDARD.encode(bytes))
 }
 
-fn manifest(config: Descriptor, artifact: &Artifact) -> Manifest {
+fn manifest(config: Descriptor, artifact: &Artifact, previous: Option<Digest>) -> Manifest {
     let mut seen = BTreeSet::new();
     let blobs = artifact.layers.iter().filter_map(|layer| layer.blob.clone()).chain(artifact.inputs.clone());
+    let created = [(CACHE_CREATED.to_owned(), Timestamp::now().to_string())];
+    let previous = previous.map(|digest| (CACHE_PREVIOUS.to_owned(), digest.to_string()));
     Manifest {
         schema_version: 2,
         media_type: media_type::OCI_MANIFEST.to_owned(),
         config,
         layers: blobs.filter(|blob| seen.insert(blob.digest)).collect(),
-        annotations: BTreeMap::from([(CREATED.to_owned(), Timestamp::now().to_string())]),
+        annotations: created.into_iter().chain(previous).collect(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The artifact: an OCI manifest whose config is ours, and whose layers are layers.
 //!
-//! The config ([`CONFIG`]) is JSON, an [`Artifact`]. Layers have the media types of image layers, so that registries and
+//! The config ([`CACHE_CONFIG`](rbuild_image::place::CACHE_CONFIG)) is JSON, an [`Artifact`]. Layers have the media types of image layers, so that registries and
 //! tools treat them as such. One more blob ([`INPUTS`]) has the files behind the keys, which only explanations need.
-//! The manifest's annotation `org.opencontainers.image.created` says when it was exported.
+//! The manifest's annotations say when it was exported, and whose place it took: that is what `cache prune` goes by.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::explain::Parent;
 use crate::key::StepRecord;
 
-/// Media type of the config.
-pub(super) const CONFIG: &str = "application/vnd.rbuild.cache.config.v1+json";
 /// Media type of the files behind the keys: for each record 32 bytes of key, a length (u64, little-endian), and the
 /// bytes as the store keeps them.
 pub(super) const INPUTS: &str = "application/vnd.rbuild.cache.inputs.v1";
 /// Version of the config. Others are not read.
 pub(super) const VERSION: u32 = 1;
-/// When the artifact was made.
-pub(super) const CREATED: &str = "org.opencontainers.image.created";
 
 /// What one build knew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

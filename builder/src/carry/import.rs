@@ -7,10 +7,10 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rbuild_image::manifest::Manifest;
-use rbuild_image::place::{Place, PlaceError, read_small};
+use rbuild_image::place::{CACHE_CONFIG, CACHE_CREATED, Place, PlaceError, read_small};
 use rbuild_image::time::Timestamp;
 
-use super::format::{Artifact, CONFIG, CREATED, VERSION};
+use super::format::{Artifact, VERSION};
 use super::{Carried, Carry, Held, Source, inline};
 use crate::event::{CacheEvent, Event, Observer};
 use crate::key::FORMAT;
@@ -78,7 +78,7 @@ fn read(place: &dyn Place) -> Result<Option<(Artifact, Timestamp)>, PlaceError> 
         .map_err(|error| PlaceError::document(format!("manifest of {}", place.name()), error))?;
     let what = || format!("config of {}", place.name());
     let bytes = read_small(place, &manifest.config, MAX_CONFIG)?;
-    let artifact: Artifact = if manifest.config.media_type == CONFIG {
+    let artifact: Artifact = if manifest.config.media_type == CACHE_CONFIG {
         serde_json::from_slice(&bytes).map_err(|error| PlaceError::document(what(), error))?
     } else {
         let found = inline::from_config(&manifest, &bytes);
@@ -94,6 +94,6 @@ fn read(place: &dyn Place) -> Result<Option<(Artifact, Timestamp)>, PlaceError> 
             format!("it is of version {}, and {VERSION} is what this rbuild reads", artifact.version);
         return Err(PlaceError::document(what(), reason));
     }
-    let created = manifest.annotations.get(CREATED).and_then(|text| text.parse().ok());
+    let created = manifest.annotations.get(CACHE_CREATED).and_then(|text| text.parse().ok());
     Ok(Some((artifact, created.unwrap_or_else(|| Timestamp::new(0, 0)))))
 }

@@ -15,7 +15,7 @@ use rbuild_image::registry::Registry;
 use rbuild_parser::plan::{NamedContext, Options};
 
 use super::agents::Agents;
-use super::caches::Caches;
+use crate::commands::caches::Caches;
 use crate::commands::find;
 use crate::exit::Failure;
 use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, OutputFormat, OutputTarget};

@@ -14,6 +14,7 @@ use crate::ui::Style;
 pub(crate) fn run(command: CacheCommand, store: &Store, environment: &Environment, style: Style) -> Outcome {
     match command {
         CacheCommand::Mount(command) => mount::run(command, store, environment),
+        CacheCommand::Prune(args) if args.remote.is_some() => prune::remote(&args, environment, style),
         CacheCommand::Prune(args) => prune::cache(&args, store, style),
     }
 }

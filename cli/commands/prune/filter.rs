@@ -31,6 +31,11 @@ impl Filter {
         Self::parse(texts, &["until", "unused-for", "type", "id"])
     }
 
+    /// Of `cache prune --remote`.
+    pub(super) fn of_remote(texts: &[String]) -> Result<Self, Failure> {
+        Self::parse(texts, &["until"])
+    }
+
     fn parse(texts: &[String], known: &[&str]) -> Result<Self, Failure> {
         let mut filter = Self::default();
         for text in texts {

@@ -3,12 +3,14 @@
 mod cache;
 mod filter;
 mod images;
+mod remote;
 mod system;
 
 use std::io;
 
 pub(crate) use cache::run as cache;
 pub(crate) use images::run as images;
+pub(crate) use remote::run as remote;
 pub(crate) use system::run as system;
 
 use crate::exit::Failure;

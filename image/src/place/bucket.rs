@@ -16,7 +16,7 @@ use rusty_s3::{Credentials, S3Action, UrlStyle};
 use ureq::Body;
 use ureq::http::{Response, Uri};
 
-use super::{Place, PlaceError};
+use super::{Head, Place, PlaceError, Stored};
 use crate::digest::BlobDigest;
 use crate::manifest::Descriptor;
 use crate::registry::{
@@ -325,5 +325,31 @@ impl Place for Bucket {
         self.put(&self.manifest(&self.name), || {
             Ok((Box::new(io::Cursor::new(manifest)) as Box<dyn Read>, manifest.len() as u64))
         })
+    }
+
+    fn heads(&self) -> Result<Vec<Head>, PlaceError> {
+        let mut heads = Vec::new();
+        for Object { name, .. } in self.list("manifests/")? {
+            if let Some(manifest) = self.small(&self.manifest(&name))? {
+                heads.push(Head { name, manifest, replaced: false });
+            }
+        }
+        Ok(heads)
+    }
+
+    fn remove_head(&self, head: &Head) -> Result<(), PlaceError> {
+        self.delete(&self.manifest(&head.name))
+    }
+
+    fn blobs(&self) -> Result<Vec<Stored>, PlaceError> {
+        let objects = self.list("blobs/")?.into_iter();
+        let stored = |Object { name, modified: written, size }| {
+            name.parse().ok().map(|digest| Stored { digest, size, written })
+        };
+        Ok(objects.filter_map(stored).collect())
+    }
+
+    fn remove_blob(&self, digest: BlobDigest) -> Result<(), PlaceError> {
+        self.delete(&self.blob(digest))
     }
 }

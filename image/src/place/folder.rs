@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Place, PlaceError};
+use super::{Head, Place, PlaceError, Stored};
 use crate::digest::{BlobDigest, Digest};
 use crate::json::to_vec_go;
 use crate::manifest::{Descriptor, Index, annotation, media_type};
+use crate::time::Timestamp;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// More than any index or manifest of ours.
@@ -75,6 +76,21 @@ impl Folder {
         if layout.exists() { Ok(()) } else { self.replace(&layout, |file| file.write_all(LAYOUT)) }
     }
 
+    /// Changes the index while nobody else does.
+    fn change(&self, change: impl FnOnce(&mut Vec<Descriptor>)) -> Result<(), PlaceError> {
+        let _lock = self.lock()?;
+        // An index that cannot be read names nothing that could be kept.
+        let mut index = self.index().ok().flatten().unwrap_or_else(|| Index {
+            schema_version: 2,
+            media_type: media_type::OCI_INDEX.to_owned(),
+            manifests: Vec::new(),
+            annotations: Default::default(),
+        });
+        change(&mut index.manifests);
+        let bytes = to_vec_go(&index);
+        self.replace(&self.path.join("index.json"), |file| file.write_all(&bytes))
+    }
+
     /// Shuts other writers of the index out, until it is dropped.
     fn lock(&self) -> Result<File, PlaceError> {
         let path = self.path.join("oci-layout");
@@ -133,21 +149,52 @@ impl Place for Folder {
         self.make()?;
         let digest = BlobDigest(Digest::of(manifest));
         self.replace(&self.blob(digest), |file| file.write_all(manifest))?;
-        let _lock = self.lock()?;
-        // An index that cannot be read names nothing that could be kept.
-        let mut index = self.index().ok().flatten().unwrap_or_else(|| Index {
-            schema_version: 2,
-            media_type: media_type::OCI_INDEX.to_owned(),
-            manifests: Vec::new(),
-            annotations: Default::default(),
-        });
-        index.manifests.retain(|entry| !self.is_ours(entry));
         let mut entry = Descriptor::new(media_type::OCI_MANIFEST, digest, manifest.len() as u64);
         entry.annotations.insert(annotation::REF_NAME.to_owned(), self.tag.clone());
-        index.manifests.push(entry);
-        let bytes = to_vec_go(&index);
-        self.replace(&self.path.join("index.json"), |file| file.write_all(&bytes))
+        self.change(|entries| {
+            entries.retain(|entry| !self.is_ours(entry));
+            entries.push(entry);
+        })
     }
+
+    fn heads(&self) -> Result<Vec<Head>, PlaceError> {
+        let Some(index) = self.index()? else { return Ok(Vec::new()) };
+        let mut heads = Vec::new();
+        for entry in &index.manifests {
+            // One that is missing cannot be read by anybody, and names nothing.
+            let Some(manifest) = read_whole(&self.blob(entry.digest))? else { continue };
+            heads.push(Head { name: entry_name(entry), manifest, replaced: false });
+        }
+        Ok(heads)
+    }
+
+    fn remove_head(&self, head: &Head) -> Result<(), PlaceError> {
+        self.change(|entries| entries.retain(|entry| entry_name(entry) != head.name))
+    }
+
+    fn blobs(&self) -> Result<Vec<Stored>, PlaceError> {
+        let folder = self.path.join("blobs/sha256");
+        let failed = |error| PlaceError::file("list", &folder)(error);
+        let mut blobs = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(digest) = Digest::from_hex(&entry.file_name().to_string_lossy()) else { continue };
+            let found = entry.metadata().map_err(failed)?;
+            let written = found.modified().ok().map(Timestamp::from);
+            blobs.push(Stored { digest: BlobDigest(digest), size: found.len(), written });
+        }
+        Ok(blobs)
+    }
+
+    fn remove_blob(&self, digest: BlobDigest) -> Result<(), PlaceError> {
+        let path = self.blob(digest);
+        fs::remove_file(&path).map_err(PlaceError::file("remove", &path))
+    }
+}
+
+/// What an entry of the index is called.
+fn entry_name(entry: &Descriptor) -> String {
+    entry.annotations.get(annotation::REF_NAME).cloned().unwrap_or_else(|| format!("@{}", entry.digest))
 }
 
 /// A document; None if it is not there.

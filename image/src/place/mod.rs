@@ -12,6 +12,7 @@
 mod bucket;
 mod error;
 mod folder;
+mod prune;
 
 use std::fmt;
 use std::fs::File;
@@ -22,9 +23,17 @@ pub use crate::registry::Place as Repository;
 pub use bucket::{Bucket, BucketSettings, Key};
 pub use error::PlaceError;
 pub use folder::Folder;
+pub use prune::{Head, Keep, Removed, Stored, prune};
 
 use crate::digest::{BlobDigest, Hasher};
 use crate::manifest::Descriptor;
+
+/// Media type of the config of an artifact that is a cache of rbuild.
+pub const CACHE_CONFIG: &str = "application/vnd.rbuild.cache.config.v1+json";
+/// Annotation of its manifest: when it was made (RFC 3339).
+pub const CACHE_CREATED: &str = "org.opencontainers.image.created";
+/// Annotation of its manifest: the digest of the one whose place it took.
+pub const CACHE_PREVIOUS: &str = "vnd.rbuild.cache.previous";
 
 /// A place. Asked by several threads at once.
 pub trait Place: fmt::Debug + Send + Sync {
@@ -60,6 +69,30 @@ pub trait Place: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it cannot be written. Then the old one is still current.
     fn switch(&self, manifest: &[u8]) -> Result<(), PlaceError>;
+
+    /// All artifacts of the place, also those under other names.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    fn heads(&self) -> Result<Vec<Head>, PlaceError>;
+
+    /// Forgets an artifact; its blobs stay.
+    ///
+    /// # Errors
+    /// When the place does not allow it.
+    fn remove_head(&self, head: &Head) -> Result<(), PlaceError>;
+
+    /// All blobs of the place, or none where the place collects them by itself.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    fn blobs(&self) -> Result<Vec<Stored>, PlaceError>;
+
+    /// Removes a blob.
+    ///
+    /// # Errors
+    /// When the place does not allow it.
+    fn remove_blob(&self, digest: BlobDigest) -> Result<(), PlaceError>;
 }
 
 /// Brings a blob of a place into a new file, verified.

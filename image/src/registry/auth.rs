@@ -33,6 +33,10 @@ impl Scope {
         Self([format!("repository:{path}:pull,push")].into())
     }
 
+    pub(super) fn delete(path: &str) -> Self {
+        Self([format!("repository:{path}:pull,push,delete")].into())
+    }
+
     pub(super) fn catalog() -> Self {
         Self(["registry:catalog:*".to_owned()].into())
     }

@@ -402,6 +402,15 @@ impl<'a> Repository<'a> {
         })
     }
 
+    /// `DELETE manifests/DIGEST`, and with it all tags that lead there. One that is gone is no error.
+    pub(super) fn delete_manifest(&self, digest: Digest) -> Result<(), RegistryError> {
+        let uri = self.uri(&format!("manifests/{digest}"))?;
+        self.retry.run(|| {
+            let response = self.call("DELETE", &uri, &[], Payload::Empty)?;
+            self.expect(&[200, 202, 404], "DELETE", &uri, response).map(drop)
+        })
+    }
+
     fn location(&self, from: &Uri, response: &Response<Body>) -> Result<Uri, RegistryError> {
         let location = text(response.headers(), header::LOCATION);
         uri::join(from, &location)

@@ -1,5 +1,6 @@
 //! A tag of a repository as a place where a cache travels: see [`crate::place`].
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -12,8 +13,9 @@ use super::platforms;
 use super::progress::Silent;
 use super::retry::Retry;
 use super::transfer::{BlobStream, upload};
+use crate::digest::{BlobDigest, Digest, ManifestDigest};
 use crate::manifest::{Descriptor, media_type};
-use crate::place::{self, PlaceError};
+use crate::place::{self, CACHE_CONFIG, CACHE_PREVIOUS, Head, PlaceError, Stored};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
@@ -42,6 +44,7 @@ impl Place {
         let scope = match writes {
             Access::Read => Scope::pull(path),
             Access::Write => Scope::push(path),
+            Access::Delete => Scope::delete(path),
         };
         let endpoint = self.registry.endpoint(self.reference.domain())?;
         Ok(work(&self.registry.repository(endpoint, path, scope, &retry))?)
@@ -53,6 +56,7 @@ impl Place {
 enum Access {
     Read,
     Write,
+    Delete,
 }
 
 impl place::Place for Place {
@@ -113,4 +117,56 @@ impl place::Place for Place {
             repository.put_manifest(tag, media_type::OCI_MANIFEST, manifest)
         })
     }
+
+    /// The artifacts under all tags, and those whose place they took.
+    fn heads(&self) -> Result<Vec<Head>, PlaceError> {
+        let tags = self.registry.tags(&self.reference, &Silent)?;
+        self.with(Access::Read, |repository| {
+            let (mut heads, mut seen) = (Vec::new(), BTreeSet::new());
+            for tag in tags {
+                let found = match repository.manifest(&tag, None) {
+                    Err(RegistryError::NotFound(_)) => continue,
+                    found => found?,
+                };
+                // Images have lives of their own.
+                let Some(mut previous) = previous(&found.kind) else { continue };
+                seen.insert(found.digest);
+                heads.push(Head { name: tag, manifest: found.bytes, replaced: false });
+                while let Some(digest) = previous.take().filter(|digest| seen.insert(*digest)) {
+                    match repository.manifest(&digest.to_string(), Some(digest.0)) {
+                        Err(RegistryError::NotFound(_)) => {}
+                        found => {
+                            let found = found?;
+                            previous = self::previous(&found.kind).flatten();
+                            heads.push(Head {
+                                name: format!("@{digest}"),
+                                manifest: found.bytes,
+                                replaced: true,
+                            });
+                        }
+                    }
+                }
+            }
+            Ok(heads)
+        })
+    }
+
+    fn remove_head(&self, head: &Head) -> Result<(), PlaceError> {
+        self.with(Access::Delete, |repository| repository.delete_manifest(Digest::of(&head.manifest)))
+    }
+
+    fn blobs(&self) -> Result<Vec<Stored>, PlaceError> {
+        Ok(Vec::new())
+    }
+
+    fn remove_blob(&self, _digest: BlobDigest) -> Result<(), PlaceError> {
+        Ok(())
+    }
+}
+
+/// For a cache, the manifest whose place it took; None for anything else.
+fn previous(kind: &Kind) -> Option<Option<ManifestDigest>> {
+    let Kind::Manifest(manifest) = kind else { return None };
+    let is_cache = manifest.config.media_type == CACHE_CONFIG;
+    is_cache.then(|| manifest.annotations.get(CACHE_PREVIOUS).and_then(|text| text.parse().ok()))
 }

@@ -11,14 +11,14 @@ use crate::exit::Failure;
 use crate::settings::{CachePlace, CacheTo};
 
 /// Makes places of the settings of caches.
-pub(super) struct Caches<'a> {
+pub(crate) struct Caches<'a> {
     registry: &'a Registry,
     /// Of the image, where a name means several.
     platform: Platform,
 }
 
 impl<'a> Caches<'a> {
-    pub(super) fn new(registry: &'a Registry, platform: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn new(registry: &'a Registry, platform: Option<&str>) -> Result<Self, Failure> {
         let platform = match platform {
             Some(text) => text.parse().map_err(|error| Failure::usage(format!("{text}: {error}")))?,
             None => Platform::host(),
@@ -26,7 +26,7 @@ impl<'a> Caches<'a> {
         Ok(Self { registry, platform })
     }
 
-    pub(super) fn place(&self, place: &CachePlace) -> Result<Arc<dyn Place>, Failure> {
+    pub(crate) fn place(&self, place: &CachePlace) -> Result<Arc<dyn Place>, Failure> {
         Ok(match place.clone() {
             CachePlace::Folder { path, tag, digest } => Arc::new(Folder::new(path, tag, digest)),
             CachePlace::Registry(reference) => {
@@ -39,7 +39,7 @@ impl<'a> Caches<'a> {
         })
     }
 
-    pub(super) fn target(&self, to: &CacheTo) -> Result<CacheTarget, Failure> {
+    pub(crate) fn target(&self, to: &CacheTo) -> Result<CacheTarget, Failure> {
         Ok(CacheTarget {
             place: self.place(&to.place)?,
             mode: to.mode,
