@@ -19,6 +19,7 @@ mod logs;
 mod looking;
 mod lower;
 mod mutation;
+mod platforms;
 mod prune;
 mod registry;
 mod rights;

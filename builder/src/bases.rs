@@ -70,10 +70,10 @@ impl<'a> StoreBases<'a> {
             .map_err(|cause| format!("failed to parse stage name {name:?}: {cause}"))?
             .with_default_tag();
         let wanted = Name { text: name, canonical: reference.canonical(), reference };
-        let Some(source) = self.source.as_ref().filter(|source| source.policy != Policy::Never) else {
-            return self.local(&wanted)?.ok_or_else(|| wanted.missing());
-        };
         let platform: Platform = platform.parse().map_err(|cause| wanted.unresolved(&cause))?;
+        let Some(source) = self.source.as_ref().filter(|source| source.policy != Policy::Never) else {
+            return self.local(&wanted, &platform)?.ok_or_else(|| wanted.missing());
+        };
         if wanted.reference.digest().is_some() {
             return self.unlocked(source, &wanted, platform);
         }
@@ -84,9 +84,9 @@ impl<'a> StoreBases<'a> {
         }
     }
 
-    /// The store's image of this name, for whatever platform.
-    fn local(&self, wanted: &Name<'_>) -> Result<Option<Image>, String> {
-        let id = self.store.named(&wanted.reference);
+    /// The store's image of this name: of several the one for the platform, else for whatever platform it is.
+    fn local(&self, wanted: &Name<'_>, platform: &Platform) -> Result<Option<Image>, String> {
+        let id = self.store.named_for(&wanted.reference, platform);
         let image = id.and_then(|id| id.map_or(Ok(None), |id| self.store.image(id)));
         image.map_err(|cause| wanted.unresolved(&cause))
     }
@@ -95,7 +95,7 @@ impl<'a> StoreBases<'a> {
     fn unlocked(&self, source: &Source<'_>, wanted: &Name<'_>, platform: Platform) -> Result<Image, String> {
         if source.policy == Policy::Missing
             && let Some(image) =
-                self.local(wanted)?.filter(|image| platform.accepts(&image.config.platform()))
+                self.local(wanted, &platform)?.filter(|image| platform.accepts(&image.config.platform()))
         {
             return Ok(image);
         }
@@ -143,7 +143,7 @@ impl<'a> StoreBases<'a> {
 
     /// What the name means now, for the lock to remember.
     fn learn(&self, source: &Source<'_>, wanted: &Name<'_>, platform: Platform) -> Result<Image, String> {
-        let local = self.local(wanted)?.filter(|image| platform.accepts(&image.config.platform()));
+        let local = self.local(wanted, &platform)?.filter(|image| platform.accepts(&image.config.platform()));
         let asked = self.ask(source, wanted, &platform);
         let keeps_local = source.policy == Policy::Missing && !source.pins.renews();
         let text = platform.to_string();

@@ -1,4 +1,4 @@
-//! A whole build: inputs, plan, steps, image, outputs.
+//! A whole build: inputs, plans, steps, images, outputs.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use rbuild_image::config::ImageConfig;
 use rbuild_image::digest::{DiffId, ImageId, LayerId};
 use rbuild_image::platform::Platform;
-use rbuild_image::store::{Image, Store};
+use rbuild_image::store::{Named, Store};
 use rbuild_parser::plan::{Op, Root, StepId, Target};
 
 use crate::assemble;
@@ -14,6 +14,7 @@ use crate::bases::{Source, StoreBases};
 use crate::cancel::Cancel;
 use crate::carry::{Carry, Rounds, into_config};
 use crate::chain::Chain;
+use crate::emulation;
 use crate::error::{BuildError, FailedStep, Located, Problem, SourceFile};
 use crate::event::{Event, Observer, StepInfo};
 use crate::explain::{self, Trace};
@@ -28,12 +29,14 @@ use crate::schedule;
 use crate::seal::Sealer;
 use crate::session::{Parts, Session};
 use crate::step::{self, StepFailure};
+use crate::work::Work;
 
 /// What a build results in.
 #[derive(Debug)]
 pub struct Built {
-    /// The image; None if only files were asked for (`--output type=local` and `tar`).
-    pub image: Option<ImageId>,
+    /// The image, or the index of the images for several platforms; None if only files were asked for
+    /// (`--output type=local` and `tar`).
+    pub image: Option<Named>,
 }
 
 /// Builds what `request` describes.
@@ -51,25 +54,25 @@ pub fn build(
     let inputs = Inputs::open(store, request, &fetch, cancel)?;
     let source = Source { registry: &request.registry, policy: request.pull, pins: &pins, observer };
     let mut bases = StoreBases::pulling(store, source);
-    let (plan, options) = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
-    crate::entitlements::check(&plan, request.allow, &inputs.file)?;
+    let (work, options) = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
+    crate::entitlements::check(&work, request.allow, &inputs.file)?;
     let (bases, named) = bases.into_images();
-    let recipe = Recipe::new(&inputs.file.text, &options, named);
+    let recipe = Recipe::new(&inputs.file.text, &options, named, work.origins(&request.platforms));
     let dockerfile = explain::dockerfile(inputs.path.as_deref());
-    let steps: Vec<StepInfo> = plan.steps.iter().map(step_info).collect();
+    let steps: Vec<StepInfo> = work.steps.iter().map(|step| step_info(&work, step)).collect();
     observer.on(Event::Planned(&steps));
     let wants_image = output::wants_image(request);
 
     let carry = Carry::import(request, observer);
     let observer = &Rounds::new(observer);
     loop {
-        let trace = Trace::new(&plan.steps, |base| bases[base as usize].id);
+        let trace = Trace::new(&work.steps, |base| bases[base as usize].id);
         let outcome = std::thread::scope(|scope| {
-            let sealer = Sealer::new(scope, &plan, wants_image);
-            let session = Session::new(Parts {
+            let sealer = Sealer::new(scope, &work, wants_image);
+            let parts = Parts {
                 store,
                 request,
-                plan: &plan,
+                work: &work,
                 bases: &bases,
                 contexts: &inputs.contexts,
                 observer,
@@ -80,8 +83,10 @@ pub fn build(
                 carry: &carry,
                 recipe: &recipe,
                 dockerfile: &dockerfile,
-            });
-            let outcome = run_steps(&session, &inputs.file, &steps);
+            };
+            let session = Session::new(parts);
+            let outcome = emulation::check(&parts, &inputs.file).map_err(Stop::from);
+            let outcome = outcome.and_then(|()| run_steps(&session, &inputs.file, &steps));
             sealer.end(outcome.is_err());
             inputs.remember();
             outcome.and_then(|()| finish(&session, &inputs.file))
@@ -91,7 +96,7 @@ pub fn build(
             Err(Stop::Again) => continue,
             Err(Stop::Failed(error)) => Err(error),
         };
-        let (outcome, image, names) = ended(&built, request);
+        let (outcome, image, names) = ended(&built, store, request);
         if outcome != explain::Outcome::Interrupted {
             failed::forget(store, &dockerfile, &request.id);
         }
@@ -118,12 +123,15 @@ impl<E: Into<BuildError>> From<E> for Stop {
 /// What is remembered of how a build ended.
 fn ended(
     built: &Result<Built, BuildError>,
+    store: &Store,
     request: &Request,
 ) -> (explain::Outcome, Option<ImageId>, Vec<String>) {
     match built {
         Ok(built) => {
             let names = request.names.iter().map(ToString::to_string).collect();
-            (explain::Outcome::Done, built.image, names)
+            // Of several platforms it is this machine's that people ask for by the name.
+            let image = built.image.and_then(|image| store.image_here(image).ok().flatten());
+            (explain::Outcome::Done, image.map(|image| image.id), names)
         }
         Err(BuildError::Interrupted) => (explain::Outcome::Interrupted, None, Vec::new()),
         Err(_) => (explain::Outcome::Failed, None, Vec::new()),
@@ -131,7 +139,7 @@ fn ended(
 }
 
 fn run_steps(session: &Session<'_>, file: &Arc<SourceFile>, infos: &[StepInfo]) -> Result<(), Stop> {
-    let steps = &session.plan.steps;
+    let steps = &session.work.steps;
     let dependencies: Vec<Vec<usize>> = steps.iter().map(step_dependencies).collect();
     schedule::run(
         &dependencies,
@@ -180,21 +188,23 @@ fn locate(
     }))
 }
 
-fn step_info(step: &rbuild_parser::plan::Step) -> StepInfo {
+fn step_info(work: &Work, step: &rbuild_parser::plan::Step) -> StepInfo {
     let (number, count) = step.position;
     let width = count.to_string().len();
     let stage = if step.only_stage { String::new() } else { format!("{} ", step.stage) };
+    let platform = work.shown_platform(step).map(|platform| format!("{platform} ")).unwrap_or_default();
     let onbuild = if step.onbuild { "ONBUILD " } else { "" };
     StepInfo {
         stage: step.stage.clone(),
-        title: format!("[{stage}{number:>width$}/{count}] {onbuild}{}", step.text),
+        platform: step.platform.clone(),
+        title: format!("[{platform}{stage}{number:>width$}/{count}] {onbuild}{}", step.text),
         instruction: step.text.clone(),
         lines: step.lines,
     }
 }
 
 /// The steps whose results a step reads.
-fn step_dependencies(step: &rbuild_parser::plan::Step) -> Vec<usize> {
+pub(crate) fn step_dependencies(step: &rbuild_parser::plan::Step) -> Vec<usize> {
     let mut needs: Vec<usize> = roots_of(step)
         .into_iter()
         .filter_map(|root| match root {
@@ -218,20 +228,39 @@ fn roots_of(step: &rbuild_parser::plan::Step) -> Vec<&Root> {
     roots
 }
 
-/// Assembles the image from the steps' results, names it, and writes the outputs.
+/// Assembles the images from the steps' results, names them, and writes the outputs.
 fn finish(session: &Session<'_>, file: &Arc<SourceFile>) -> Result<Built, Stop> {
-    let target = &session.plan.target;
     let located = |failure: StepFailure| match failure.again {
         true => Stop::Again,
         false => unlocated(failure, file).into(),
     };
-    let chain = session.chain(&target.root).map_err(located)?;
-    session.obtain(&chain).map_err(located)?;
-    let image =
-        if output::wants_image(session.request) { Some(put_image(session, target, &chain)?) } else { None };
-    output::write(session, &chain, image.as_deref())?;
-    output::write_caches(session, &chain)?;
-    Ok(Built { image: image.map(|image| image.id) })
+    let targets = &session.work.targets;
+    let chains = targets.iter().map(|target| session.chain(&target.root)).collect::<Result<Vec<_>, _>>();
+    let chains = chains.map_err(located)?;
+    for chain in &chains {
+        session.obtain(chain).map_err(located)?;
+    }
+    let image = if output::wants_image(session.request) { Some(put_images(session, &chains)?) } else { None };
+    output::write(session, &chains, image)?;
+    output::write_caches(session, &chains)?;
+    Ok(Built { image })
+}
+
+/// Keeps the image of each target, and gives the names to the one or to all of them together.
+fn put_images(session: &Session<'_>, chains: &[Chain]) -> Result<Named, BuildError> {
+    let targets = &session.work.targets;
+    let mut images = Vec::with_capacity(targets.len());
+    for (target, chain) in targets.iter().zip(chains) {
+        images.push(put_image(session, target, chain)?);
+    }
+    let named = match &images[..] {
+        [(_, only)] => Named::Image(*only),
+        _ => Named::Index(session.store.put_index(images)?),
+    };
+    for name in &session.request.names {
+        session.store.set_name(name, named)?;
+    }
+    Ok(named)
 }
 
 fn unlocated(failure: StepFailure, file: &Arc<SourceFile>) -> BuildError {
@@ -239,7 +268,11 @@ fn unlocated(failure: StepFailure, file: &Arc<SourceFile>) -> BuildError {
     BuildError::Dockerfile(Box::new(Located { file: Arc::clone(file), problems: vec![problem], step: None }))
 }
 
-fn put_image(session: &Session<'_>, target: &Target, chain: &Chain) -> Result<Arc<Image>, BuildError> {
+fn put_image(
+    session: &Session<'_>,
+    target: &Target,
+    chain: &Chain,
+) -> Result<(Platform, ImageId), BuildError> {
     let diff_ids = diff_ids(session.store, chain.layers())?;
     let base = target.base.map(|id| &session.bases[id.0 as usize].config);
     let platform: Platform = target.platform.parse().expect("the plan has normalised the platform");
@@ -251,11 +284,7 @@ fn put_image(session: &Session<'_>, target: &Target, chain: &Chain) -> Result<Ar
             .map_err(|cause| BuildError::Output { what: "cache into the image".to_owned(), cause })?;
     }
     let id = session.store.put_image(&bytes, chain.layers())?;
-    for name in &session.request.names {
-        session.store.set_name(name, id)?;
-    }
-    let image = session.store.image(id)?.expect("an image that was just stored is there");
-    Ok(Arc::new(image))
+    Ok((platform, id))
 }
 
 /// In parallel where several are not known yet.

@@ -13,7 +13,9 @@ pub type StepRef = usize;
 pub struct StepInfo {
     /// Name of the stage, or `stage-N`.
     pub stage: String,
-    /// `[build 2/5] RUN make`.
+    /// What its programs are for: `os/arch[/variant]`.
+    pub platform: String,
+    /// `[build 2/5] RUN make`; with the platform if the build is for several.
     pub title: String,
     /// The instruction, keyword in upper case, continuation lines joined: `RUN make`.
     pub instruction: String,

@@ -96,10 +96,11 @@ impl Inputs {
         Ok(Self { file: Arc::new(file), path, contexts, ignore, epochs, _unpacked: unpacked })
     }
 
-    /// The request's options, completed by what the contexts say: the ignore file, and the time that
-    /// `SOURCE_DATE_EPOCH` names by a context.
+    /// The request's options for its first platform, completed by what the contexts say: the ignore file, and the
+    /// time that `SOURCE_DATE_EPOCH` names by a context.
     pub(crate) fn options(&self, request: &Request, file: &Dockerfile) -> Options {
-        let mut options = Options { ignore: self.ignore.clone(), ..request.options.clone() };
+        let platform = request.platforms.first().cloned();
+        let mut options = Options { ignore: self.ignore.clone(), platform, ..request.options.clone() };
         // Whatever is wrong with it, the plan says so.
         if let Ok(Epoch::Context(name)) = plan::epoch(file, &options) {
             let time = self.epochs.get(&name).map(i64::to_string);

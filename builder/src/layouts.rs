@@ -25,7 +25,7 @@ pub(crate) fn load(store: &Store, name: &str, platform: &str) -> Result<Image, S
     let platform: Platform = platform.parse().map_err(|cause| failed(&cause))?;
     let loaded =
         load_nameless(store, Path::new(path), Some(&platform), only).map_err(|cause| failed(&cause))?;
-    let image = match (loaded.as_slice(), only) {
+    let found = match (loaded.as_slice(), only) {
         ([one], _) => one.id,
         ([], _) => return Err(failed(&"no image in it")),
         // As with image names; an archive has no tags to choose by here.
@@ -37,7 +37,7 @@ pub(crate) fn load(store: &Store, name: &str, platform: &str) -> Result<Image, S
             return Err(failed(&format_args!("{} images in it, and one is needed", several.len())));
         }
     };
-    let image = store.image(image).map_err(|cause| failed(&cause))?;
+    let image = store.image_here(found).map_err(|cause| failed(&cause))?;
     image.ok_or_else(|| failed(&"it vanished from the store"))
 }
 

@@ -10,7 +10,9 @@
 //! - `inputs`, [`context`]: the context's files, the Dockerfile, the ignore file; content hashes remembered.
 //! - [`fetch`], `remote`: downloads and repositories, for ADD and as contexts.
 //! - [`lock`]: what names meant when somebody said so.
-//! - `planning`, `entitlements`, `bases`, `layouts`: the parser's plan, with base images from the store, or from archives.
+//! - `planning`, `entitlements`, `bases`, `layouts`: the parser's plans, with base images
+//!   from the store, or from archives.
+//! - `work`, `emulation`: the plans for several platforms as one, and whether their programs run here.
 //! - [`examine`]: the same without building, for checks and drawings.
 //! - `schedule`, `session`: what runs when, and what the steps of a build share.
 //! - `carry`: a cache that travels between machines.
@@ -34,6 +36,7 @@ mod carry;
 mod chain;
 pub mod context;
 pub mod copy;
+mod emulation;
 mod entitlements;
 pub mod error;
 pub mod event;
@@ -56,6 +59,7 @@ mod schedule;
 mod seal;
 mod session;
 mod step;
+mod work;
 
 pub use build::{Built, build};
 pub use cancel::Cancel;

@@ -1,9 +1,10 @@
-//! From the Dockerfile's text to the plan, with everything that is wrong in it reported at once.
+//! From the Dockerfile's text to the plans, with everything that is wrong in it reported at once.
 
 use std::sync::Arc;
 
 use rbuild_parser::Diagnostic;
-use rbuild_parser::plan::{self, CopySource, Options, Plan, RemoteAdd};
+use rbuild_parser::lint::Warning;
+use rbuild_parser::plan::{self, CopySource, Options, RemoteAdd};
 
 use crate::bases::StoreBases;
 use crate::copy::{CopyError, Fetch};
@@ -11,15 +12,16 @@ use crate::error::{BuildError, Located, Problem, SourceFile};
 use crate::event::{Event, Observer};
 use crate::inputs::{EPOCH, Inputs};
 use crate::request::Request;
+use crate::work::Work;
 
-/// Parses and plans; says with which options, now that every time in them is known.
+/// Parses, and plans for all platforms; says with which options for the first, now that every time in them is known.
 pub(crate) fn plan(
     inputs: &Inputs,
     request: &Request,
     bases: &mut StoreBases<'_>,
     fetch: &dyn Fetch,
     observer: &dyn Observer,
-) -> Result<(Plan, Options), BuildError> {
+) -> Result<(Work, Options), BuildError> {
     let parsed = rbuild_parser::parse(&inputs.file.text);
     if !parsed.errors.is_empty() {
         return Err(problems(&inputs.file, parsed.errors.iter().map(problem).collect()));
@@ -30,18 +32,31 @@ pub(crate) fn plan(
             .map_err(|cause| problems(&inputs.file, vec![Problem::new(cause.to_string())]))?;
         options.build_args.insert(EPOCH.to_owned(), time.to_string());
     }
-    match plan::plan(&parsed.dockerfile, &options, bases) {
-        Ok(planned) => {
-            for warning in &planned.warnings {
-                observer.on(Event::Warning(warning));
+    let mut told: Vec<Warning> = Vec::new();
+    let mut tell = |warnings: Vec<Warning>| {
+        for warning in warnings {
+            if !told.contains(&warning) {
+                observer.on(Event::Warning(&warning));
+                told.push(warning);
             }
-            Ok((planned.plan, options))
         }
-        Err(error) => {
-            for warning in &error.warnings {
-                observer.on(Event::Warning(warning));
+    };
+    let mut plans = Vec::new();
+    let mut next = options.clone();
+    loop {
+        match plan::plan(&parsed.dockerfile, &next, bases) {
+            Ok(planned) => {
+                tell(planned.warnings);
+                plans.push(planned.plan);
             }
-            Err(problems(&inputs.file, Problem::of_plan(error)))
+            Err(error) => {
+                tell(error.warnings.clone());
+                return Err(problems(&inputs.file, Problem::of_plan(error)));
+            }
+        }
+        match request.platforms.get(plans.len()) {
+            Some(platform) => next.platform = Some(platform.clone()),
+            None => return Ok((Work::new(plans), options)),
         }
     }
 }

@@ -25,6 +25,9 @@ pub struct Recipe {
     contexts: BTreeMap<String, Option<String>>,
     /// Which images the names meant.
     bases: Vec<Named>,
+    /// Of a build for several platforms: for each step a platform, and the number in the plan for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<(String, u32)>,
 }
 
 /// An image that was asked for.
@@ -36,7 +39,12 @@ pub(crate) struct Named {
 }
 
 impl Recipe {
-    pub(crate) fn new(text: &[u8], options: &Options, bases: Vec<Named>) -> Self {
+    pub(crate) fn new(
+        text: &[u8],
+        options: &Options,
+        bases: Vec<Named>,
+        origins: Vec<(String, StepId)>,
+    ) -> Self {
         let args = options.build_args.iter().filter(|(name, _)| !name.to_uppercase().ends_with(PROXY));
         let context = |context: &NamedContext| match context {
             NamedContext::Image(text) => Some(text.clone()),
@@ -50,6 +58,7 @@ impl Recipe {
             build_platform: options.build_platform.clone(),
             contexts: options.contexts.iter().map(|(name, of)| (name.clone(), context(of))).collect(),
             bases,
+            origins: origins.into_iter().map(|(platform, step)| (platform, step.0)).collect(),
         }
     }
 
@@ -60,10 +69,14 @@ impl Recipe {
             Some(text) => NamedContext::Image(text.clone()),
             None => NamedContext::Folder,
         };
+        let (platform, step) = match self.origins.get(step.0 as usize) {
+            Some((platform, step)) => (Some(platform.clone()), StepId(*step)),
+            None => (self.platform.clone(), step),
+        };
         let options = Options {
             build_args: self.build_args.clone(),
             target: self.target.clone(),
-            platform: self.platform.clone(),
+            platform,
             build_platform: self.build_platform.clone(),
             contexts: self.contexts.iter().map(|(name, of)| (name.clone(), context(of))).collect(),
             ..Options::default()

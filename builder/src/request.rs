@@ -25,8 +25,10 @@ pub struct Request {
     /// The sources of files among the `--build-context`s, by normalised name. All of them are in
     /// `options.contexts`, those that are images only there.
     pub contexts: BTreeMap<String, NamedSource>,
-    /// Build arguments, target, platform, labels.
+    /// Build arguments, target, labels. Its platform is not looked at.
     pub options: Options,
+    /// `--platform`, normalised, each once: with several the result is an index. None means the machine's.
+    pub platforms: Vec<String>,
     /// Which steps must not come from the cache.
     pub no_cache: NoCache,
     /// `--cache-from`: where results of other builds are looked up that the store does not have.

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
 use rbuild_image::store::Layer;
-use rbuild_parser::plan::{Plan, Root, StepId};
+use rbuild_parser::plan::{Root, StepId};
+
+use crate::work::Work;
 
 /// Computes DiffIDs on a thread of its own, which starts with the first layer.
 #[derive(Debug)]
@@ -27,8 +29,8 @@ pub(crate) trait Seal: Sync {
 
 impl<'scope, 'env> Sealer<'scope, 'env> {
     /// Nothing is computed unless `image` says that there will be an image.
-    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, plan: &Plan, image: bool) -> Self {
-        let wanted = if image { steps_of_target(plan) } else { BTreeSet::new() };
+    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, work: &Work, image: bool) -> Self {
+        let wanted = if image { steps_of_targets(work) } else { BTreeSet::new() };
         Self { scope, wanted, queue: Mutex::default(), stop: Arc::default() }
     }
 
@@ -66,13 +68,15 @@ fn work(queue: &Receiver<Layer>, stop: &AtomicBool) {
     }
 }
 
-/// The steps whose layers the target's file system consists of.
-fn steps_of_target(plan: &Plan) -> BTreeSet<StepId> {
+/// The steps whose layers the targets' file systems consist of.
+fn steps_of_targets(work: &Work) -> BTreeSet<StepId> {
     let mut steps = BTreeSet::new();
-    let mut root = &plan.target.root;
-    while let Root::Step(id) = root {
-        steps.insert(*id);
-        root = &plan.steps[id.0 as usize].parent;
+    for target in &work.targets {
+        let mut root = &target.root;
+        while let Root::Step(id) = root {
+            steps.insert(*id);
+            root = &work.steps[id.0 as usize].parent;
+        }
     }
     steps
 }

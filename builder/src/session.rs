@@ -7,7 +7,7 @@ use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::layer::view::View;
 use rbuild_image::store::{Image, Layer, StepLock, Store};
 use rbuild_image::time::Timestamp;
-use rbuild_parser::plan::{Op, Plan, Root, Step, StepId};
+use rbuild_parser::plan::{Op, Root, Step, StepId};
 
 use crate::cancel::Cancel;
 use crate::carry::Carry;
@@ -22,6 +22,7 @@ use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
 use crate::step::{StepFailure, linked, materialize};
+use crate::work::Work;
 
 /// How often a step looks whether another rbuild is done with it.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
@@ -34,6 +35,16 @@ pub(crate) struct Session<'a> {
     layers: Mutex<BTreeMap<LayerId, Layer>>,
     folders: Mutex<BTreeMap<String, Chain>>,
     used_caches: Mutex<BTreeSet<String>>,
+    purpose: Purpose,
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To have results.
+    Build,
+    /// To see which results there are.
+    Look,
 }
 
 /// What a step led to.
@@ -52,11 +63,12 @@ impl StepResult {
 }
 
 /// What a [`Session`] is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
     pub(crate) store: &'a Store,
     pub(crate) request: &'a Request,
-    pub(crate) plan: &'a Plan,
-    /// The images that the plan's `BaseId`s stand for.
+    pub(crate) work: &'a Work,
+    /// The images that the plans' `BaseId`s stand for.
     pub(crate) bases: &'a [Arc<Image>],
     pub(crate) contexts: &'a Contexts,
     pub(crate) observer: &'a dyn Observer,
@@ -80,14 +92,30 @@ impl<'a> std::ops::Deref for Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Self {
-        let results = parts.plan.steps.iter().map(|_| OnceLock::new()).collect();
+        let results = parts.work.steps.iter().map(|_| OnceLock::new()).collect();
         Self {
             parts,
             results,
             layers: Mutex::default(),
             folders: Mutex::default(),
             used_caches: Mutex::default(),
+            purpose: Purpose::Build,
         }
+    }
+
+    /// A session that makes nothing: steps whose results are not known fail.
+    pub(crate) fn looking(parts: Parts<'a>) -> Self {
+        Self { purpose: Purpose::Look, ..Self::new(parts) }
+    }
+
+    /// Whether results are only looked up.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.purpose == Purpose::Look
+    }
+
+    /// Whether a step has a result.
+    pub(crate) fn is_finished(&self, step: usize) -> bool {
+        self.results[step].get().is_some()
     }
 
     /// Takes a step's result; the steps that need it may start.

@@ -113,13 +113,13 @@ pub(crate) struct BuildArgs {
     pub(crate) no_cache_filter: Vec<String>,
 
     /// Output destination: DIR, -, or type=docker|oci|tar|local,dest=PATH (- is standard output),
-    /// type=registry, type=image,push=true
+    /// type=registry, type=image,push=true, type=docker-load (hands the image to docker on this machine)
     #[arg(short, long, value_name = "DEST")]
     pub(crate) output: Vec<String>,
 
-    /// Set the target platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<String>,
+    /// Set the target platforms; several (with commas, or the flag again) make an index of images
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
 
     /// Type of progress output
     #[arg(long, value_enum, value_name = "TYPE")]

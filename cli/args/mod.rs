@@ -8,6 +8,7 @@ mod build;
 mod cache;
 mod debug;
 mod explain;
+mod manifest;
 mod registry;
 mod run;
 mod store;
@@ -20,6 +21,7 @@ pub(crate) use cache::{
 };
 pub(crate) use debug::{DiffArgs, DiffFormat, ShellArgs};
 pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
+pub(crate) use manifest::{ManifestCommand, ManifestInspectArgs};
 pub(crate) use registry::{
     CompressionKind, LoginArgs, LogoutArgs, PullArgs, PullPolicy, PushArgs, SearchArgs,
 };

@@ -85,6 +85,9 @@ pub(crate) struct InspectArgs {
     /// Format output using a template: 'json' or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
+    /// Of images for several platforms, the one for this
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
     /// Names, IDs or prefixes of IDs
     #[arg(value_name = "IMAGE", required = true)]
     pub(crate) images: Vec<String>,
@@ -96,6 +99,9 @@ pub(crate) struct LoadArgs {
     /// Read from a tar archive or an OCI layout folder instead of standard input
     #[arg(short, long, value_name = "PATH")]
     pub(crate) input: Option<PathBuf>,
+    /// Load only the images for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
     /// Suppress the load output
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -107,6 +113,9 @@ pub(crate) struct SaveArgs {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Leave out the layers that docker on this machine has; only its docker load can read such an archive
+    #[arg(long)]
+    pub(crate) thin: bool,
     /// Names, IDs or prefixes of IDs
     #[arg(value_name = "IMAGE", required = true)]
     pub(crate) images: Vec<String>,

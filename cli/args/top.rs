@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::{
     BuildArgs, CacheCommand, DfArgs, DiffArgs, ExplainArgs, FsckArgs, HistoryArgs, ImagePruneArgs,
-    ImagesArgs, ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, PruneArgs, PullArgs,
-    PushArgs, RmiArgs, RunArgs, SaveArgs, SearchArgs, ShellArgs, TagArgs,
+    ImagesArgs, ImportArgs, InspectArgs, LoadArgs, LoginArgs, LogoutArgs, LogsArgs, ManifestCommand,
+    PruneArgs, PullArgs, PushArgs, RmiArgs, RunArgs, SaveArgs, SearchArgs, ShellArgs, TagArgs,
 };
 
 /// Builds container images from Dockerfiles and runs them, without a daemon
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Manage images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Look at manifests and lists of them
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Manage the store
     #[command(subcommand)]
     System(SystemCommand),
@@ -136,7 +139,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Common Commands", &["build", "run"]),
     ("Builds", &["explain", "logs", "shell", "diff"]),
     ("Images", &["images", "history", "inspect", "tag", "rmi"]),
-    ("Registries", &["pull", "push", "login", "logout", "search"]),
+    ("Registries", &["pull", "push", "manifest", "login", "logout", "search"]),
     ("Archives", &["load", "save", "import"]),
     ("Management", &["cache", "image", "system", "fsck", "info", "version"]),
 ];

@@ -4,6 +4,7 @@ mod agents;
 mod check;
 mod debug;
 mod failure;
+mod hand_over;
 mod interrupt;
 mod metadata;
 mod request;
@@ -48,6 +49,10 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
             explanation();
             if let Some(options) = &settings.push {
                 push(settings, &request, options, store)?;
+            }
+            if let (Some(address), Some(image)) = (&settings.daemon, built.image) {
+                let quiet = matches!(settings.progress, ProgressMode::Quiet | ProgressMode::Json);
+                hand_over::run(address, image, &request.names, store, quiet)?;
             }
             let id = built.image.map(|id| id.to_string());
             if let Some(path) = &settings.metadata_file {

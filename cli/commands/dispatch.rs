@@ -8,10 +8,10 @@ use rbuild_image::store::Store;
 use rbuild_runtime::{container, rootless};
 
 use super::{
-    build, cache, df, diff, explain, fsck, history, images, import, info, inspect, load, login, logs, prune,
-    pull, push, rmi, save, search, shell, tag, version,
+    build, cache, df, diff, explain, fsck, history, images, import, info, inspect, load, login, logs,
+    manifest, prune, pull, push, rmi, save, search, shell, tag, version,
 };
-use crate::args::{Command, ImageCommand, SystemCommand};
+use crate::args::{Command, ImageCommand, ManifestCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
 use crate::settings::{
     BuildSettings, Config, Environment, PullSettings, PushSettings, RunSettings, registry,
@@ -72,13 +72,17 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
             load::run(&args, &store()?, environment)
         }
         Command::Save(args) | Command::Image(ImageCommand::Save(args)) => {
-            save::run(&args, &store()?, environment)
+            save::run(&args, &store()?, environment, style)
         }
         Command::Import(args) | Command::Image(ImageCommand::Import(args)) => import::run(&args, &store()?),
         Command::Cache(command) => cache::run(command, &store()?, environment, style),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &store()?),
         Command::System(SystemCommand::Prune(args)) => prune::system(&args, &store()?, style),
         Command::Image(ImageCommand::Prune(args)) => prune::images(&args, &store()?, style),
+        Command::Manifest(ManifestCommand::Inspect(args)) => {
+            let registry = Registry::new(registry(environment)?);
+            manifest::inspect(&args, &registry, &store()?)
+        }
         Command::Fsck(args) => fsck::run(&args, &store()?),
     }
 }

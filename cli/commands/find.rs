@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use rbuild_image::digest::ImageId;
+use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
-use rbuild_image::store::{Image, ResolveError, Store};
+use rbuild_image::store::{Image, Named, ResolveError, Store};
 
 use crate::exit::Failure;
 
@@ -13,10 +14,35 @@ const SHORT: usize = 12;
 
 /// The image of that name, ID or prefix of an ID.
 pub(crate) fn image(store: &Store, text: &str) -> Result<Image, Failure> {
-    store.resolve(text).map_err(|error| match error {
+    store.resolve(text).map_err(|error| missing(text, error))
+}
+
+/// The image or the index of that name, ID or prefix of an ID.
+pub(crate) fn meaning(store: &Store, text: &str) -> Result<Named, Failure> {
+    store.resolve_named(text).map_err(|error| missing(text, error))
+}
+
+/// The image of that name or ID for one platform.
+pub(crate) fn image_for(store: &Store, text: &str, platform: &Platform) -> Result<Image, Failure> {
+    let found = meaning(store, text)?;
+    for id in store.images_of(found)? {
+        if let Some(image) = store.image(id)?.filter(|image| platform.accepts(&image.config.platform())) {
+            return Ok(image);
+        }
+    }
+    Err(Failure::new(format!("No such image: {text} for platform {platform}")))
+}
+
+/// A platform as typed.
+pub(crate) fn platform(text: &str) -> Result<Platform, Failure> {
+    text.parse().map_err(|error| Failure::usage(format!("invalid platform {text:?}: {error}")))
+}
+
+fn missing(text: &str, error: ResolveError) -> Failure {
+    match error {
         ResolveError::NotFound(_) => Failure::new(format!("No such image: {text}")),
         other => other.into(),
-    })
+    }
 }
 
 /// Every image of the store.
@@ -29,10 +55,28 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Image>, Failure> {
     Ok(images)
 }
 
-/// All names, by image.
+/// All names, by image. One of several platforms is with this machine's.
 pub(crate) fn names_by_image(store: &Store) -> Result<BTreeMap<ImageId, Vec<Reference>>, Failure> {
-    let mut names: BTreeMap<ImageId, Vec<Reference>> = BTreeMap::new();
-    for (reference, id) in store.image_names()? {
+    grouped(store.image_names()?)
+}
+
+/// All names, by image. One of several platforms is with all its images.
+pub(crate) fn names_by_any_image(store: &Store) -> Result<BTreeMap<ImageId, Vec<Reference>>, Failure> {
+    let mut all = Vec::new();
+    for (name, meaning) in store.names()? {
+        all.extend(store.images_of(meaning)?.into_iter().map(|image| (name.clone(), image)));
+    }
+    grouped(all)
+}
+
+/// All names, by what they mean.
+pub(crate) fn names_by_meaning(store: &Store) -> Result<BTreeMap<Named, Vec<Reference>>, Failure> {
+    grouped(store.names()?)
+}
+
+fn grouped<T: Ord>(all: Vec<(Reference, T)>) -> Result<BTreeMap<T, Vec<Reference>>, Failure> {
+    let mut names: BTreeMap<T, Vec<Reference>> = BTreeMap::new();
+    for (reference, id) in all {
         names.entry(id).or_default().push(reference);
     }
     for list in names.values_mut() {
@@ -61,11 +105,12 @@ pub(crate) fn size(store: &Store, image: &Image) -> Result<u64, Failure> {
 }
 
 /// An ID as lists show it.
-pub(crate) fn shown_id(id: ImageId, whole: bool) -> String {
+pub(crate) fn shown_id(id: impl Into<Named>, whole: bool) -> String {
+    let id = id.into();
     if whole { id.to_string() } else { short_hex(id) }
 }
 
 /// The first characters of an ID.
-pub(crate) fn short_hex(id: ImageId) -> String {
-    id.hex()[..SHORT].to_owned()
+pub(crate) fn short_hex(id: impl Into<Named>) -> String {
+    id.into().digest().hex()[..SHORT].to_owned()
 }

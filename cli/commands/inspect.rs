@@ -47,10 +47,15 @@ pub(crate) fn run(args: &InspectArgs, store: &Store, style: Style) -> Outcome {
         None | Some("json") => None,
         Some(text) => Some(Template::parse(text)?),
     };
-    let names = find::names_by_image(store)?;
+    let platform = args.platform.as_deref().map(find::platform).transpose()?;
+    let names = find::names_by_any_image(store)?;
     let (mut found, mut exit) = (Vec::new(), Exit::OK);
     for text in &args.images {
-        match find::image(store, text) {
+        let image = match &platform {
+            Some(platform) => find::image_for(store, text, platform),
+            None => find::image(store, text),
+        };
+        match image {
             Ok(image) => {
                 let names = names.get(&image.id).map(Vec::as_slice).unwrap_or_default();
                 found.push(inspected(&image, names, store)?);

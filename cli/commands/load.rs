@@ -6,6 +6,7 @@ use rbuild_image::archive::{self, Source};
 use rbuild_image::reference::Reference;
 use rbuild_image::store::Store;
 
+use super::find;
 use crate::args::LoadArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::settings::Environment;
@@ -13,13 +14,14 @@ use crate::ui;
 
 /// Puts the images of an archive into the store.
 pub(crate) fn run(args: &LoadArgs, store: &Store, environment: &Environment) -> Outcome {
+    let platform = args.platform.as_deref().map(find::platform).transpose()?;
     let loaded = match &args.input {
-        Some(path) => archive::load(store, Source::<io::Empty>::Path(path), None)?,
+        Some(path) => archive::load(store, Source::<io::Empty>::Path(path), platform.as_ref())?,
         None if environment.stdin_is_terminal => {
             return Err(Failure::new("requested load from stdin, but stdin is empty")
                 .with_hint("rbuild load -i FILE"));
         }
-        None => archive::load(store, Source::Stream(io::stdin()), None)?,
+        None => archive::load(store, Source::Stream(io::stdin()), platform.as_ref())?,
     };
     if args.quiet {
         return Ok(Exit::OK);

@@ -19,6 +19,7 @@ mod inspect;
 mod load;
 mod login;
 mod logs;
+mod manifest;
 mod obtain;
 mod past;
 mod prune;

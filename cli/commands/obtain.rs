@@ -12,11 +12,12 @@ use crate::ui::{self, Direction, Transfer};
 /// The image of that name or ID. A registry is asked as `--pull` says; IDs are the store's only.
 pub(super) fn image(settings: &RunSettings, store: &Store) -> Result<Image, Failure> {
     let text = &settings.image;
-    let found = find::image(store, text);
-    let fits = |image: &Image| {
-        let options = &settings.pull_options;
-        !options.exact_platform || options.platform.accepts(&image.config.platform())
+    let options = &settings.pull_options;
+    let found = match find::image_for(store, text, &options.platform) {
+        Ok(image) if options.exact_platform => Ok(image),
+        _ => find::image(store, text),
     };
+    let fits = |image: &Image| !options.exact_platform || options.platform.accepts(&image.config.platform());
     let asks = match (settings.pull, &found) {
         (Policy::Never, _) => false,
         (Policy::Missing, Ok(image)) => !fits(image),

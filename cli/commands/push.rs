@@ -12,7 +12,7 @@ use crate::ui::{self, Direction, Transfer};
 pub(crate) fn run(settings: &PushSettings, registry: &Registry, store: &Store, live: bool) -> Outcome {
     let names = if settings.all_tags { all_tags(&settings.names, store)? } else { settings.names.clone() };
     for name in &names {
-        if store.named(name)?.is_none() {
+        if store.meaning(name)?.is_none() {
             return Err(missing(&name.canonical()));
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn push(
     live: bool,
     quiet: bool,
 ) -> Result<Pushed, Failure> {
-    let image = store.named(name)?.ok_or_else(|| missing(&name.canonical()))?;
+    let image = store.meaning(name)?.ok_or_else(|| missing(&name.canonical()))?;
     let view = Transfer::new(Direction::Push, live, quiet);
     let pushed = registry.push(store, image, name, options, &view);
     view.leave();
@@ -49,7 +49,7 @@ pub(super) fn push(
 
 /// Every name that the store has in the repositories.
 fn all_tags(repositories: &[Reference], store: &Store) -> Result<Vec<Reference>, Failure> {
-    let known: Vec<Reference> = store.image_names()?.into_iter().map(|(name, _)| name).collect();
+    let known: Vec<Reference> = store.names()?.into_iter().map(|(name, _)| name).collect();
     let mut found = Vec::new();
     for repository in repositories {
         let canonical = canonical_repository(repository);

@@ -1,7 +1,7 @@
 //! `rbuild rmi`, `rbuild image rm`.
 
 use rbuild_image::reference::Reference;
-use rbuild_image::store::{Image, ResolveError, Store};
+use rbuild_image::store::{Named, ResolveError, Store};
 use rbuild_runtime::container::{self, State};
 
 use super::find;
@@ -32,31 +32,48 @@ fn is_missing(text: &str, store: &Store) -> bool {
 
 /// What was done, in docker's words.
 fn remove(text: &str, force: bool, store: &Store) -> Result<String, Failure> {
-    let image = find::image(store, text)?;
-    let names = find::names_by_image(store)?.remove(&image.id).unwrap_or_default();
+    let found = find::meaning(store, text)?;
+    let names = find::names_by_meaning(store)?.remove(&found).unwrap_or_default();
     match named(text, &names) {
         Some(name) if names.len() > 1 => untag(name, store),
         Some(name) => {
-            refuse_if_used(&image, Some(name), force, store)?;
-            Ok(untag(name, store)? + &delete(&image, store)?)
+            refuse_if_used(found, Some(name), force, store)?;
+            Ok(untag(name, store)? + &delete(found, store)?)
         }
         None => {
             let mut repositories: Vec<_> = names.iter().map(Reference::familiar_repository).collect();
             repositories.dedup();
+            let id = find::short_hex(found);
             if repositories.len() > 1 && !force {
-                let id = find::short_hex(image.id);
                 return Err(Failure::new(format!(
                     "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
                 )));
             }
-            refuse_if_used(&image, None, force, store)?;
+            if let (Named::Image(_), Some(name)) = (found, of_index(found, store)?) {
+                return Err(Failure::new(format!(
+                    "conflict: unable to delete {id} - it is one of the images of {}",
+                    name.familiar()
+                )));
+            }
+            refuse_if_used(found, None, force, store)?;
             let mut done = String::new();
             for name in &names {
                 done += &untag(name, store)?;
             }
-            Ok(done + &delete(&image, store)?)
+            Ok(done + &delete(found, store)?)
         }
     }
+}
+
+/// A name of an index that an image belongs to.
+fn of_index(image: Named, store: &Store) -> Result<Option<Reference>, Failure> {
+    let Named::Image(id) = image else { return Ok(None) };
+    for (name, meaning) in store.names()? {
+        if matches!(meaning, Named::Index(_)) && store.images_of(meaning)?.contains(&id) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// The one of the names that was typed; None if it was an ID.
@@ -75,24 +92,33 @@ fn untag(name: &Reference, store: &Store) -> Result<String, Failure> {
     Ok(format!("Untagged: {}\n", name.familiar()))
 }
 
-fn delete(image: &Image, store: &Store) -> Result<String, Failure> {
-    if !store.remove_image(image.id)? && store.is_below(image.id)? {
-        return Ok(String::new());
+/// An image, or an index with those of its images that have no other name.
+fn delete(what: Named, store: &Store) -> Result<String, Failure> {
+    let images = store.images_of(what)?;
+    let mut done = String::new();
+    if let Named::Index(id) = what {
+        store.remove_index(id)?;
+        done += &format!("Deleted: {id}\n");
     }
-    Ok(format!("Deleted: {}\n", image.id))
+    let mut needed = Vec::new();
+    for (_, meaning) in store.names()? {
+        needed.extend(store.images_of(meaning)?);
+    }
+    for id in images.into_iter().filter(|id| !needed.contains(id)) {
+        if store.remove_image(id)? || !store.is_below(id)? {
+            done += &format!("Deleted: {id}\n");
+        }
+    }
+    Ok(done)
 }
 
 /// Fails if a container stands on the image: by force only one that has ended loses it (docker).
-fn refuse_if_used(
-    image: &Image,
-    name: Option<&Reference>,
-    force: bool,
-    store: &Store,
-) -> Result<(), Failure> {
+fn refuse_if_used(what: Named, name: Option<&Reference>, force: bool, store: &Store) -> Result<(), Failure> {
     let containers = container::list(store).map_err(|error| Failure::new(error.to_string()))?;
-    let mut users = containers.iter().filter(|c| c.image == image.id && !(c.remove && has_ended(c)));
+    let images = store.images_of(what)?;
+    let mut users = containers.iter().filter(|c| images.contains(&c.image) && !(c.remove && has_ended(c)));
     let running = |c: &&container::Listed| matches!(c.state, State::Running { .. });
-    let short = find::short_hex(image.id);
+    let short = find::short_hex(what);
     if let Some(user) = users.clone().find(running) {
         return Err(Failure::new(format!(
             "conflict: unable to delete {short} (cannot be forced) - image is being used by running container {}",

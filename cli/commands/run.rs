@@ -69,7 +69,7 @@ pub(super) fn of_archive(store: &Store, text: &str) -> Result<Image, Failure> {
     let loaded = archive::load(store, Source::<io::Empty>::Path(Path::new(text)), None)?;
     match &loaded[..] {
         [only] => {
-            store.image(only.id)?.ok_or_else(|| Failure::new(format!("image {} has vanished", only.id)))
+            store.image_here(only.id)?.ok_or_else(|| Failure::new(format!("image {} has vanished", only.id)))
         }
         several => {
             let names: Vec<String> =

@@ -1,52 +1,80 @@
 //! `rbuild save`.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
-use rbuild_image::archive::{self, Format, Selection};
+use rbuild_image::archive::{self, KnownLayers, Selection};
+use rbuild_image::daemon::Daemon;
 use rbuild_image::reference::Reference;
 use rbuild_image::store::Store;
 
 use super::find;
 use crate::args::SaveArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::settings::Environment;
+use crate::settings::{Environment, daemon_address};
+use crate::ui::{self, Style};
 
 /// Writes images as one archive that docker, podman and readers of OCI layouts take.
-pub(crate) fn run(args: &SaveArgs, store: &Store, environment: &Environment) -> Outcome {
+pub(crate) fn run(args: &SaveArgs, store: &Store, environment: &Environment, style: Style) -> Outcome {
+    if args.output.is_none() && environment.stdout_is_terminal {
+        return Err(Failure::new("cowardly refusing to save to a terminal")
+            .with_hint("use the -o flag or redirect the output"));
+    }
     let images = args.images.iter().map(|text| wanted(text, store)).collect::<Result<Vec<_>, _>>()?;
+    let known = if args.thin { known_layers(environment, style) } else { KnownLayers::default() };
+    let archive = Archive { images, known };
     match &args.output {
-        Some(path) => to_file(path, &images, store)?,
-        None if environment.stdout_is_terminal => {
-            return Err(Failure::new("cowardly refusing to save to a terminal")
-                .with_hint("use the -o flag or redirect the output"));
-        }
-        None => archive::save(store, &images, io::stdout().lock(), Format::Docker)?,
+        Some(path) => archive.to_file(path, store)?,
+        None => archive.write(store, &mut io::stdout().lock())?,
     }
     Ok(Exit::OK)
 }
 
-/// An image and the names that go with it: the one typed, or for an ID all that it has, as docker does it.
-fn wanted(text: &str, store: &Store) -> Result<Selection, Failure> {
-    let image = find::image(store, text)?;
-    let names = find::names_by_image(store)?.remove(&image.id).unwrap_or_default();
-    let typed = text.parse::<Reference>().ok().map(|r| r.with_default_tag().canonical());
-    let one = names.iter().find(|n| Some(n.canonical()) == typed).cloned();
-    Ok(Selection { id: image.id, names: one.map_or(names, |name| vec![name]) })
+/// What docker on this machine has. Where that cannot be found out, an archive with everything is right as well.
+fn known_layers(environment: &Environment, style: Style) -> KnownLayers {
+    let asked = daemon_address(environment)
+        .and_then(|address| Daemon::new(address).known_layers().map_err(Failure::from));
+    asked.unwrap_or_else(|failure| {
+        ui::warn(&format!("{}; all layers are saved", failure.message.unwrap_or_default()), style);
+        KnownLayers::default()
+    })
 }
 
-/// Beside the target first, so that a failure leaves what was there.
-fn to_file(path: &Path, images: &[Selection], store: &Store) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::new(format!("write {}: {e}", path.display()));
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let partial = Path::new(&partial);
-    let file = std::fs::File::create(partial).map_err(failed)?;
-    let written = archive::save(store, images, file, Format::Docker).map_err(Failure::from);
-    let written = written.and_then(|()| std::fs::rename(partial, path).map_err(failed));
-    if written.is_err() {
-        // The first failure is the one to report.
-        let _ = std::fs::remove_file(partial);
+/// What is to be written.
+struct Archive {
+    images: Vec<Selection>,
+    /// What its reader has already.
+    known: KnownLayers,
+}
+
+impl Archive {
+    fn write(&self, store: &Store, out: &mut impl Write) -> Result<(), Failure> {
+        Ok(archive::save_thin(store, &self.images, &self.known, out)?)
     }
-    written
+
+    /// Beside the target first, so that a failure leaves what was there.
+    fn to_file(&self, path: &Path, store: &Store) -> Result<(), Failure> {
+        let failed = |e: io::Error| Failure::new(format!("write {}: {e}", path.display()));
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(format!(".{}.partial", std::process::id()));
+        let partial = Path::new(&partial);
+        let mut file = std::fs::File::create(partial).map_err(failed)?;
+        let written = self.write(store, &mut file);
+        let written = written.and_then(|()| std::fs::rename(partial, path).map_err(failed));
+        if written.is_err() {
+            // The first failure is the one to report.
+            let _ = std::fs::remove_file(partial);
+        }
+        written
+    }
+}
+
+/// What a name or an ID means and the names that go with it: the one typed, or for an ID all that it has, as docker
+/// does it.
+fn wanted(text: &str, store: &Store) -> Result<Selection, Failure> {
+    let id = find::meaning(store, text)?;
+    let names = find::names_by_meaning(store)?.remove(&id).unwrap_or_default();
+    let typed = text.parse::<Reference>().ok().map(|r| r.with_default_tag().canonical());
+    let one = names.iter().find(|n| Some(n.canonical()) == typed).cloned();
+    Ok(Selection { id, names: one.map_or(names, |name| vec![name]) })
 }

@@ -9,7 +9,6 @@ use crate::exit::{Exit, Outcome};
 /// Gives an image another name; a name that is taken moves.
 pub(crate) fn run(args: &TagArgs, store: &Store) -> Outcome {
     let target = find::new_name(&args.target)?;
-    let image = find::image(store, &args.source)?;
-    store.set_name(&target, image.id)?;
+    store.set_name(&target, find::meaning(store, &args.source)?)?;
     Ok(Exit::OK)
 }

@@ -8,11 +8,14 @@ use rbuild_builder::cache_mount::Locked;
 use rbuild_builder::fetch::git::is_git_url;
 use rbuild_builder::lock::{Lock, Mode};
 use rbuild_builder::room::Budget;
+use rbuild_image::daemon::Address;
 use rbuild_image::registry;
 
 pub(crate) use self::rights::{Entitlements, Network, SshAgent};
 use super::run::size;
-use super::{CachePlace, CacheTo, Config, Environment, OutputSettings, OutputTarget, cache, pairs};
+use super::{
+    CachePlace, CacheTo, Config, Environment, OutputFormat, OutputSettings, OutputTarget, cache, pairs,
+};
 use crate::args::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
 use crate::exit::Failure;
 
@@ -31,8 +34,8 @@ pub(crate) struct BuildSettings {
     pub(crate) labels: Vec<(String, String)>,
     /// The stage to build; None for the last.
     pub(crate) target: Option<String>,
-    /// `os/arch[/variant]`; None for this machine's.
-    pub(crate) platform: Option<String>,
+    /// `os/arch[/variant]`, as typed; none for this machine's.
+    pub(crate) platforms: Vec<String>,
     /// No step may come from the cache.
     pub(crate) no_cache: bool,
     /// No step of these stages may.
@@ -89,6 +92,8 @@ pub(crate) struct BuildSettings {
     pub(crate) terminal: bool,
     /// So many bytes of a step's output are shown as lines; None for all.
     pub(crate) log_limit: Option<u64>,
+    /// Where docker listens that is handed the image; None if it is not.
+    pub(crate) daemon: Option<Address>,
     /// What to do instead of building.
     pub(crate) look: Option<Look>,
 }
@@ -219,6 +224,8 @@ impl BuildSettings {
             outputs.push(OutputSettings::pushed());
         }
         let push = outputs.iter().find_map(|output| output.push);
+        let hands_over = outputs.iter().any(|output| output.format == OutputFormat::DockerLoad);
+        let daemon = if hands_over { Some(super::daemon::address(environment)?) } else { None };
         if push.is_some() && tags.is_empty() {
             return Err(Failure::new("tag is needed when pushing to registry").with_hint("-t NAME[:TAG]"));
         }
@@ -244,10 +251,7 @@ impl BuildSettings {
             build_args,
             labels: labels(&args.label)?,
             target: args.target.filter(|t| !t.is_empty()),
-            platform: args
-                .platform
-                .or_else(|| environment.value("DOCKER_DEFAULT_PLATFORM"))
-                .filter(|p| !p.is_empty()),
+            platforms: platforms(args.platform, environment),
             no_cache: args.no_cache,
             no_cache_stages: args.no_cache_filter,
             cache_from: args
@@ -280,6 +284,7 @@ impl BuildSettings {
             registry: super::registry(environment)?,
             pull: if args.pull { registry::Policy::Always } else { registry::Policy::Missing },
             push,
+            daemon,
             look,
         })
     }
@@ -305,6 +310,16 @@ fn lock(mode: Mode, file: Option<PathBuf>, context: &ContextSource) -> Result<Lo
         }
     };
     Ok(Lock { file, mode })
+}
+
+/// Those typed, else those of the environment.
+fn platforms(typed: Vec<String>, environment: &Environment) -> Vec<String> {
+    let from_environment = || {
+        let value = environment.value("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
+        value.split(',').map(str::to_owned).collect()
+    };
+    let all = if typed.iter().all(String::is_empty) { from_environment() } else { typed };
+    all.into_iter().filter(|platform| !platform.is_empty()).collect()
 }
 
 /// Whether this is no path: a URL, or an address of git.

@@ -18,6 +18,7 @@ use crate::exit::Failure;
 /// | `BUILDKIT_STEP_LOG_MAX_SIZE` | bytes of a step's output that `--progress=plain` shows, -1 for all |
 /// | `DOCKER_DEFAULT_PLATFORM` | default of `--platform` |
 /// | `SSH_AUTH_SOCK` | the agent that `build --ssh` means |
+/// | `DOCKER_HOST`, `DOCKER_CONTEXT` | where docker listens that is handed images |
 /// | `SOURCE_DATE_EPOCH` | build argument of that name, unless given |
 /// | `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`, `XDG_CONFIG_HOME` | where logins for registries are |
 /// | `XDG_CONFIG_HOME` | where `rbuild/config.json` and `docker/certs.d` are |

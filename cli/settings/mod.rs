@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod config;
+mod daemon;
 mod environment;
 mod output;
 mod pairs;
@@ -14,6 +15,7 @@ pub(crate) use build::{
 };
 pub(crate) use cache::{CachePlace, CacheTo};
 pub(crate) use config::Config;
+pub(crate) use daemon::address as daemon_address;
 pub(crate) use environment::Environment;
 pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
 pub(crate) use registry::{PullSettings, PushSettings, credential_files, registry};

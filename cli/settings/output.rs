@@ -36,6 +36,8 @@ pub(crate) enum OutputFormat {
     Local,
     /// Only into the store.
     Image,
+    /// To docker on this machine.
+    DockerLoad,
 }
 
 /// The place of a result.
@@ -121,13 +123,14 @@ impl OutputSettings {
             Some("tar") => OutputFormat::Tar,
             Some("local") => OutputFormat::Local,
             Some("image") => OutputFormat::Image,
+            Some("docker-load") => OutputFormat::DockerLoad,
             Some("registry") => {
                 push.push = true;
                 OutputFormat::Image
             }
             Some(other) => {
                 return Err(wrong(&format!(
-                    "type={other} is not supported (docker, oci, tar, local, image, registry)"
+                    "type={other} is not supported (docker, docker-load, oci, tar, local, image, registry)"
                 )));
             }
             None => return Err(wrong("type= is missing")),
@@ -147,8 +150,9 @@ impl OutputSettings {
         wrong: impl Fn(&str) -> Failure,
     ) -> Result<Self, Failure> {
         let target = match (format, dest) {
-            (OutputFormat::Image, None) => OutputTarget::Store,
+            (OutputFormat::Image | OutputFormat::DockerLoad, None) => OutputTarget::Store,
             (OutputFormat::Image, Some(_)) => return Err(wrong("type=image has no dest=")),
+            (OutputFormat::DockerLoad, Some(_)) => return Err(wrong("type=docker-load has no dest=")),
             // docker hands the archive to its daemon; here the store has the image anyway.
             (OutputFormat::Docker, None) => OutputTarget::Store,
             (OutputFormat::Local, None) => return Err(wrong("type=local needs dest=")),
@@ -190,6 +194,8 @@ mod tests {
             ("type=image,name=x", Some((OutputFormat::Image, OutputTarget::Store))),
             ("type=registry,name=x", Some((OutputFormat::Image, OutputTarget::Store))),
             ("type=docker,push=true", None),
+            ("type=docker-load", Some((OutputFormat::DockerLoad, OutputTarget::Store))),
+            ("type=docker-load,dest=x", None),
             ("type=image,compression=zstd", None),
             ("type=registry,compression=lzma", None),
             ("type=registry,compression=gzip,compression-level=12", None),

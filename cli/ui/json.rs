@@ -8,11 +8,11 @@
 //! | `pull` | `image` | a registry is asked for a base image; before the plan |
 //! | `layer` | `image`, `digest`, `size` in bytes, `state` (`waiting`, `exists`, `transferring`, `done`) | a layer of it got further |
 //! | `pulled` | `image`, `duration` | it is in the store |
-//! | `plan` | `steps`: a list of `{step, stage, title, instruction, line}` | once, before all steps |
-//! | `start` | `step`, `stage`, `title`, `instruction`, `line` | a step is not in the cache and begins |
+//! | `plan` | `steps`: a list of `{step, stage, platform, title, instruction, line}` | once, before all steps |
+//! | `start` | `step`, `stage`, `platform`, `title`, `instruction`, `line` | a step is not in the cache and begins |
 //! | `log` | `step`, `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something, to standard output or standard error |
 //! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
-//! | `step` | `step`, `stage`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
+//! | `step` | `step`, `stage`, `platform`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
 //! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
 //! | `notice` | `message` | something outside of the Dockerfile is not as it should be, and the build goes on without it |
 //! | `cache` | `from`, for people; `state` (`importing`, `imported`, `fetched`); `steps` and `layers`: how many it has; `layer`, `size` in bytes; `duration` | a cache from elsewhere is read, or a layer of it is fetched |
@@ -67,6 +67,7 @@ impl<W: Write> State<W> {
         let mut object = json!({"type": kind, "step": step});
         if let Some(info) = self.steps.get(step) {
             object["stage"] = info.stage.clone().into();
+            object["platform"] = info.platform.clone().into();
             object["title"] = info.title.clone().into();
             object["instruction"] = info.instruction.clone().into();
             object["line"] = info.lines.first.into();
@@ -173,6 +174,7 @@ fn plan_entry((step, info): (StepRef, &StepInfo)) -> Value {
     json!({
         "step": step,
         "stage": info.stage,
+        "platform": info.platform,
         "title": info.title,
         "instruction": info.instruction,
         "line": info.lines.first,

@@ -136,6 +136,8 @@ sha256_names! {
     BlobDigest;
     /// Names an image by the bytes of its config.
     ImageId;
+    /// Names what the store keeps of an image for several platforms.
+    IndexId;
     /// Names a manifest or an index by its bytes.
     ManifestDigest;
     /// Names a chain of layers: DiffIDs folded as the OCI image specification says.

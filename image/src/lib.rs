@@ -7,7 +7,7 @@
 //! - [`layer`]: one step's changes as a directory and as a tar, and chains of them as one tree.
 //! - [`store`]: where layers, images and records are kept.
 //! - [`archive`]: images as tars and folders that docker, podman and skopeo exchange.
-//! - [`registry`]: images over the network.
+//! - [`registry`], [`daemon`]: images over the network, and to docker on this machine.
 //! - [`place`]: where a cache travels: blobs by their digests, and one head.
 //! - [`json`], [`config`], [`manifest`]: the documents of an image, byte for byte as docker and BuildKit write them.
 //!
@@ -19,6 +19,7 @@
 
 pub mod archive;
 pub mod config;
+pub mod daemon;
 pub mod digest;
 pub mod json;
 pub mod layer;

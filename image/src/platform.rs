@@ -110,6 +110,35 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// What runs on this platform, best first (as containerd has it).
+    pub fn runs(&self) -> Vec<Self> {
+        let with = |architecture: &str, variant: Option<&str>| Self::new(&self.os, architecture, variant);
+        let mut all = vec![self.clone()];
+        let level =
+            self.variant.as_deref().and_then(|variant| variant.strip_prefix('v')?.parse::<u32>().ok());
+        match self.architecture.as_str() {
+            "amd64" => {
+                for below in (1..level.unwrap_or(1)).rev() {
+                    all.push(with("amd64", Some(&format!("v{below}"))));
+                }
+                all.push(with("386", None));
+            }
+            "arm64" => {
+                all.push(with("arm64", None));
+                all.extend((5..=8).rev().map(|below| with("arm", Some(&format!("v{below}")))));
+            }
+            "arm" => {
+                all.extend(
+                    (5..level.unwrap_or(7)).rev().map(|below| with("arm", Some(&format!("v{below}")))),
+                );
+            }
+            _ => {}
+        }
+        all
+    }
+}
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.os)?;

@@ -13,6 +13,7 @@
 //! - [`signals`]: signals as events, for whoever has to end in good order.
 //! - [`tty`]: the terminal at our end and the pty of a container.
 //! - [`rootless`]: becoming root of a user namespace, and what this machine allows.
+//! - [`emulation`]: whether programs for other architectures run here.
 //! - `sys`: the few system calls that no crate offers safely.
 //!
 //! Invariants: `unsafe` is only in `sys`; between clone and exec only async-signal-safe system calls; whatever
@@ -21,6 +22,7 @@
 
 pub mod caps;
 pub mod container;
+pub mod emulation;
 pub mod limits;
 pub mod rootless;
 pub mod sandbox;

@@ -50,6 +50,7 @@ impl Source {
     fn build(&self) -> BuildRecord {
         let steps = self.artifact.steps.iter().map(|step| BuildStep {
             stage: step.stage.clone(),
+            platform: step.platform.clone(),
             ordinal: step.ordinal,
             instruction: step.instruction.clone(),
             line: step.line,

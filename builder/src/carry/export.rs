@@ -27,16 +27,16 @@ const MAX_LOG: u64 = 64 << 10;
 /// Layers that are compressed and sent at the same time.
 const AT_ONCE: usize = 4;
 
-/// Writes what a build knows to `target`. `steps` are those of the build, `chain` is what its image consists of.
+/// Writes what a build knows to `target`. `steps` are those of the build, `chains` are what its images consist of.
 pub(crate) fn export(
     store: &Store,
     carry: &Carry<'_>,
     steps: &[BuildStep],
-    chain: &Chain,
+    chains: &[Chain],
     target: &CacheTarget,
 ) -> Result<(), String> {
     let steps = carried_steps(store, steps)?;
-    let in_image: BTreeSet<LayerId> = chain.layers().iter().copied().collect();
+    let in_image: BTreeSet<LayerId> = chains.iter().flat_map(Chain::layers).copied().collect();
     let wanted: BTreeSet<LayerId> = steps
         .iter()
         .map(|step| step.record.layer)
@@ -67,6 +67,7 @@ pub(super) fn carried_steps(store: &Store, steps: &[BuildStep]) -> Result<Vec<Ca
         record.log = log.is_some();
         carried.push(CarriedStep {
             stage: step.stage.clone(),
+            platform: step.platform.clone(),
             ordinal: step.ordinal,
             instruction: step.instruction.clone(),
             line: step.line,

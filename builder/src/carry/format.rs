@@ -41,6 +41,9 @@ pub(super) struct Artifact {
 pub(super) struct CarriedStep {
     /// Name of the stage, or `stage-N`.
     pub(super) stage: String,
+    /// What its programs are for.
+    #[serde(default)]
+    pub(super) platform: String,
     /// Its number in the stage, from 1.
     pub(super) ordinal: u32,
     /// As written, continuation lines joined.

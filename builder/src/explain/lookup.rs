@@ -142,7 +142,10 @@ impl Lookup<'_> {
             (build.dockerfile.is_empty() || build.dockerfile == self.build.dockerfile)
                 && (&then.stage, then.ordinal) == (&step.stage, step.ordinal)
         };
-        if let Some((build, at)) = self.find(same)
+        // The step for another platform only where there is none for this one.
+        let exactly =
+            |build: &BuildRecord, then: &BuildStep| same(build, then) && then.platform == step.platform;
+        if let Some((build, at)) = self.find(exactly).or_else(|| self.find(same))
             && let Some(then) = self.keyed(&build.steps[at])?
         {
             let mut changes = compare(self.store, &then, &now);

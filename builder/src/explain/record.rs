@@ -103,6 +103,9 @@ pub enum Outcome {
 pub struct BuildStep {
     /// Name of the stage, or `stage-N`.
     pub stage: String,
+    /// What its programs are for. Builds of earlier versions did not say.
+    #[serde(default)]
+    pub platform: String,
     /// Its number in the stage, from 1.
     pub ordinal: u32,
     /// As written, continuation lines joined.

@@ -135,6 +135,7 @@ fn waiting(step: &Step, base: impl Fn(u32) -> ImageId) -> BuildStep {
     };
     BuildStep {
         stage: step.stage.clone(),
+        platform: step.platform.clone(),
         ordinal: step.position.0,
         instruction: step.text.clone(),
         line: step.lines.first,

@@ -5,14 +5,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use rbuild_image::archive::{Format, Selection, save};
-use rbuild_image::store::Image;
+use rbuild_image::store::Named;
 
 use crate::request::{Dest, Output, OutputKind};
 use crate::session::Session;
 
-pub(crate) fn write(session: &Session<'_>, image: &Image, output: &Output) -> Result<(), String> {
+pub(crate) fn write(session: &Session<'_>, image: Named, output: &Output) -> Result<(), String> {
     let format = if output.kind == OutputKind::Docker { Format::Docker } else { Format::Oci };
-    let items = [Selection { id: image.id, names: session.request.names.clone() }];
+    let items = [Selection { id: image, names: session.request.names.clone() }];
     match &output.dest {
         Dest::Stdout => {
             save(session.store, &items, io::stdout().lock(), format).map_err(|cause| cause.to_string())

@@ -16,17 +16,17 @@ use crate::request::{Dest, Output, OutputKind};
 use crate::session::Session;
 use crate::step::linked;
 
-pub(crate) fn write(session: &Session<'_>, chain: &Chain, output: &Output) -> Result<(), String> {
+pub(crate) fn write(session: &Session<'_>, chains: &[Chain], output: &Output) -> Result<(), String> {
     match (&output.dest, output.kind) {
         (Dest::Path(path), OutputKind::Local) => {
             std::fs::create_dir_all(path).map_err(|cause| cause.to_string())?;
-            local(session, chain, path)
+            each(session, chains, path, local)
         }
         (Dest::Path(path), _) => {
             let path = if path.is_dir() { path.join("image.tar") } else { path.clone() };
-            replace(&path, |file| tar(session, chain, file))
+            replace(&path, |file| tar(session, chains, file))
         }
-        (Dest::Stdout, _) => tar(session, chain, &mut std::io::stdout()),
+        (Dest::Stdout, _) => tar(session, chains, &mut std::io::stdout()),
     }
 }
 
@@ -79,11 +79,36 @@ fn merge(from: &Path, into: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn tar(session: &Session<'_>, chain: &Chain, out: &mut (impl std::io::Write + Send)) -> Result<(), String> {
+fn tar(
+    session: &Session<'_>,
+    chains: &[Chain],
+    out: &mut (impl std::io::Write + Send),
+) -> Result<(), String> {
     let temp = session.store.temp().map_err(|cause| cause.to_string())?;
     let flat = temp.make_dir("fs", 0o755).map_err(|cause| cause.to_string())?;
-    flatten(session, chain, &flat)?;
+    let into =
+        |session: &Session<'_>, chain: &Chain, path: &Path| flatten(session, chain, &open_folder(path)?);
+    each(session, chains, &temp.path().join("fs"), into)?;
     write_tar(flat.as_fd(), session.store.flavour(), out).map_err(|cause| cause.to_string())?;
+    Ok(())
+}
+
+/// The files of one target into `folder`; those of several each into a folder of its own, called as buildx calls it
+/// (`linux_arm64`).
+fn each(
+    session: &Session<'_>,
+    chains: &[Chain],
+    folder: &Path,
+    write: impl Fn(&Session<'_>, &Chain, &Path) -> Result<(), String>,
+) -> Result<(), String> {
+    if let [only] = chains {
+        return write(session, only, folder);
+    }
+    for (chain, target) in chains.iter().zip(&session.work.targets) {
+        let folder = folder.join(target.platform.replace('/', "_"));
+        std::fs::create_dir_all(&folder).map_err(|cause| format!("{}: {cause}", folder.display()))?;
+        write(session, chain, &folder)?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ mod files;
 
 use std::time::Instant;
 
-use rbuild_image::store::Image;
+use rbuild_image::store::Named;
 
 use crate::carry::export;
 use crate::chain::Chain;
@@ -21,13 +21,15 @@ pub(crate) fn wants_image(request: &Request) -> bool {
 }
 
 /// Writes all outputs of a finished build.
-pub(crate) fn write(session: &Session<'_>, chain: &Chain, image: Option<&Image>) -> Result<(), BuildError> {
+///
+/// `chains` are the file systems of all targets.
+pub(crate) fn write(session: &Session<'_>, chains: &[Chain], image: Option<Named>) -> Result<(), BuildError> {
     for output in &session.request.outputs {
         let what = describe(output);
         let started = Instant::now();
         session.observer.on(Event::Exporting { what: &what });
         let outcome = match (output.kind, image) {
-            (OutputKind::Tar | OutputKind::Local, _) => files::write(session, chain, output),
+            (OutputKind::Tar | OutputKind::Local, _) => files::write(session, chains, output),
             (OutputKind::Docker | OutputKind::Oci | OutputKind::OciFolder, Some(image)) => {
                 archive::write(session, image, output)
             }
@@ -42,12 +44,12 @@ pub(crate) fn write(session: &Session<'_>, chain: &Chain, image: Option<&Image>)
 }
 
 /// Writes what the build knows to where others look for it.
-pub(crate) fn write_caches(session: &Session<'_>, chain: &Chain) -> Result<(), BuildError> {
+pub(crate) fn write_caches(session: &Session<'_>, chains: &[Chain]) -> Result<(), BuildError> {
     for target in &session.request.cache_to {
         let what = format!("cache to {}", target.place.name());
         let started = Instant::now();
         session.observer.on(Event::Exporting { what: &what });
-        match export(session.store, session.carry, &session.trace.steps(), chain, target) {
+        match export(session.store, session.carry, &session.trace.steps(), chains, target) {
             Ok(()) => session.observer.on(Event::Exported { what: &what, duration: started.elapsed() }),
             Err(cause) if target.ignore_errors => {
                 session.observer.on(Event::Notice(&format!("failed to write the {what}: {cause}")));

@@ -73,7 +73,10 @@ pub fn after_build(store: &Store, budget: &Budget) -> Result<Option<Collected>, 
 /// What no image with a name needs, in bytes: images whose names went to younger ones count as cache.
 fn measure(store: &Store) -> Result<u64, RoomError> {
     let survey = Survey::of(store)?;
-    let named: BTreeSet<ImageId> = store.image_names()?.into_iter().map(|(_, image)| image).collect();
+    let mut named: BTreeSet<ImageId> = BTreeSet::new();
+    for (_, meaning) in store.names()? {
+        named.extend(store.images_of(meaning)?);
+    }
     let kept: BTreeSet<LayerId> = survey
         .usage
         .image_layers

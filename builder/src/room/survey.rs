@@ -212,8 +212,10 @@ fn failed_steps(store: &Store, usage: &Usage) -> Result<Vec<Item>, RoomError> {
 /// Who needs which layer.
 fn needs(store: &Store, usage: &Usage) -> Result<BTreeMap<LayerId, Vec<String>>, RoomError> {
     let mut names: BTreeMap<_, String> = BTreeMap::new();
-    for (name, image) in store.image_names()? {
-        names.entry(image).or_insert_with(|| name.familiar());
+    for (name, meaning) in store.names()? {
+        for image in store.images_of(meaning)? {
+            names.entry(image).or_insert_with(|| name.familiar());
+        }
     }
     let mut needs: BTreeMap<LayerId, Vec<String>> = BTreeMap::new();
     for (image, layers) in &usage.image_layers {

@@ -26,7 +26,7 @@ pub(crate) fn perform(
     let below = (!copy.link).then_some(parent);
     let known = known_content(session, copy, names)?;
     if let Some(content) = known.content {
-        let key = key(session, below, StepKeyKind::Copy(copy_key(copy, content)));
+        let key = key(below, StepKeyKind::Copy(copy_key(copy, content)));
         if let Some(record) = find(session, step, &key)? {
             return Ok(record);
         }
@@ -38,7 +38,7 @@ pub(crate) fn perform(
     if let Some(name) = known.name {
         session.carry.remember_copy(name, text(&content));
     }
-    let key = key(session, below, StepKeyKind::Copy(copy_key(copy, text(&content))));
+    let key = key(below, StepKeyKind::Copy(copy_key(copy, text(&content))));
     let digest = key.digest();
     let mut latest = None;
     let record = find_or_make(session, step, parent, key, |making, _| {
@@ -174,7 +174,7 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId,
     let dest = session.view(&nothing)?;
     let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
     let content = digest(&selection).map_err(failure)?;
-    let key = key(session, None, StepKeyKind::Copy(copy_key(copy, text(&content))));
+    let key = key(None, StepKeyKind::Copy(copy_key(copy, text(&content))));
     let digest = key.digest();
     if let Some(record) = session.cached(digest)? {
         return Ok(record.layer);

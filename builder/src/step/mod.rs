@@ -52,14 +52,9 @@ pub(crate) fn perform(session: &Session<'_>, step: &Step) -> Result<StepResult, 
     Ok(StepResult::new(&parent, &record))
 }
 
-/// A key, complete.
-pub(crate) fn key(session: &Session<'_>, parent: Option<&Chain>, kind: StepKeyKind) -> StepKey {
-    StepKey {
-        format: FORMAT,
-        platform: matches!(kind, StepKeyKind::Run(_)).then(|| session.plan.target.platform.clone()),
-        parent: parent.map(|chain| chain.digest().to_string()),
-        kind,
-    }
+/// A key, complete but for the platform: only programs see that.
+pub(crate) fn key(parent: Option<&Chain>, kind: StepKeyKind) -> StepKey {
+    StepKey { format: FORMAT, platform: None, parent: parent.map(|chain| chain.digest().to_string()), kind }
 }
 
 /// The record under `key`, if there is one already.
@@ -93,6 +88,9 @@ pub(crate) fn find_or_make(
     session.trace.keyed(step.id, digest);
     if let Some(record) = cached()? {
         return Ok(hit(session, step, digest, record));
+    }
+    if session.only_looks() {
+        return Err(StepFailure::new("the result is not in the cache"));
     }
     let _lock = session.lock_step(digest, index)?;
     if let Some(record) = cached()? {

@@ -23,7 +23,7 @@ pub(crate) fn perform(
         user: workdir.user.clone(),
         epoch: workdir.epoch,
     });
-    find_or_make(session, step, parent, key(session, Some(parent), kind), |making, _| {
+    find_or_make(session, step, parent, key(Some(parent), kind), |making, _| {
         let started = Timestamp::now_of_files();
         let dest = session.view(parent)?;
         make_workdir(workdir, &dest, making.upper().as_fd())

@@ -2,17 +2,21 @@
 
 use std::path::Path;
 
-use rbuild_image::digest::ImageId;
 use rbuild_image::reference::Reference;
+use rbuild_image::store::Named;
 use serde_json::{Map, Value};
 
 use crate::exit::Failure;
 
 /// Writes the image's ID and names; without an image, an empty object.
-pub(super) fn write(path: &Path, image: Option<ImageId>, names: &[Reference]) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, image: Option<Named>, names: &[Reference]) -> Result<(), Failure> {
     let mut members = Map::new();
-    if let Some(id) = image {
-        members.insert("containerimage.config.digest".to_owned(), id.to_string().into());
+    if let Some(image) = image {
+        let member = match image {
+            Named::Image(_) => "containerimage.config.digest",
+            Named::Index(_) => "containerimage.digest",
+        };
+        members.insert(member.to_owned(), image.to_string().into());
     }
     if image.is_some() && !names.is_empty() {
         let names: Vec<String> = names.iter().map(Reference::canonical).collect();

@@ -24,9 +24,9 @@ use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, Outp
 pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Request, Failure> {
     let (context, dockerfile) = sources(settings)?;
     let (contexts, named) = contexts(&settings.contexts)?;
-    let platform = settings.platform.as_deref().map(platform).transpose()?;
+    let platforms = platforms(&settings.platforms)?;
     let registry = Registry::new(settings.registry.clone());
-    let caches = Caches::new(&registry, platform.as_deref())?;
+    let caches = Caches::new(&registry, platforms.first().map(String::as_str))?;
     Ok(Request {
         id: BuildId::new(),
         context,
@@ -35,12 +35,12 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
         options: Options {
             build_args: settings.build_args.iter().cloned().collect(),
             target: settings.target.clone(),
-            platform,
             build_platform: Platform::host().to_string(),
             labels: settings.labels.iter().cloned().collect(),
             contexts: named,
             ..Options::default()
         },
+        platforms,
         no_cache: no_cache(settings),
         cache_from: settings.cache_from.iter().map(|place| caches.place(place)).collect::<Result<_, _>>()?,
         inline_cache: settings.inline_cache,
@@ -102,6 +102,18 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
         .read_to_end(&mut text)
         .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
     Ok(text)
+}
+
+/// Each once, however it is spelt.
+fn platforms(texts: &[String]) -> Result<Vec<String>, Failure> {
+    let mut all: Vec<String> = Vec::new();
+    for text in texts {
+        let platform = platform(text)?;
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    Ok(all)
 }
 
 fn platform(text: &str) -> Result<String, Failure> {
@@ -181,7 +193,7 @@ fn output(output: &settings::OutputSettings) -> Option<Output> {
         OutputFormat::Oci { tar: false } => OutputKind::OciFolder,
         OutputFormat::Tar => OutputKind::Tar,
         OutputFormat::Local => OutputKind::Local,
-        OutputFormat::Image => return None,
+        OutputFormat::Image | OutputFormat::DockerLoad => return None,
     };
     let dest = match &output.target {
         OutputTarget::Stdout => Dest::Stdout,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rbuild_builder::room::layer_of_record;
 use rbuild_image::digest::ImageId;
-use rbuild_image::store::{Image, PruneRequest, Store};
+use rbuild_image::store::{Image, Named, PruneRequest, Store};
 use rbuild_runtime::container;
 
 use super::filter::Filter;
@@ -40,18 +40,16 @@ pub(super) fn prune(store: &Store, named: bool, filter: &Filter) -> Result<Vec<S
     let mut lines = Vec::new();
     if named {
         let keep = in_use(store)?;
-        let mut names = find::names_by_image(store)?;
+        let mut goes = BTreeSet::new();
         for image in find::all(store)?.into_iter().filter(|image| !keep.contains(&image.id)) {
-            if !accepts(filter, &image) || store.is_below(image.id)? {
-                continue;
+            if accepts(filter, &image) && !store.is_below(image.id)? {
+                goes.insert(image.id);
             }
-            for name in names.remove(&image.id).unwrap_or_default() {
-                if store.remove_name(&name)? {
-                    lines.push(format!("untagged: {}", name.familiar()));
-                }
-            }
-            store.remove_image(image.id)?;
-            lines.push(format!("deleted: {}", image.id));
+        }
+        lines.extend(untag_all(store, &mut goes)?);
+        for id in goes {
+            store.remove_image(id)?;
+            lines.push(format!("deleted: {id}"));
         }
     }
     let pruned = store.prune(&PruneRequest {
@@ -62,6 +60,36 @@ pub(super) fn prune(store: &Store, named: bool, filter: &Filter) -> Result<Vec<S
         layer_of_record: &layer_of_record,
     })?;
     lines.extend(pruned.images.iter().map(|id| format!("deleted: {id}")));
+    Ok(lines)
+}
+
+/// Removes the names of images. Images for several platforms go together or not at all.
+fn untag_all(store: &Store, goes: &mut BTreeSet<ImageId>) -> Result<Vec<String>, Failure> {
+    let names = find::names_by_meaning(store)?;
+    let mut lines = Vec::new();
+    // An image that stays keeps those that share a name with it, and they those that share one with them.
+    let mut before = usize::MAX;
+    while goes.len() < std::mem::replace(&mut before, goes.len()) {
+        for meaning in names.keys() {
+            let images = store.images_of(*meaning)?;
+            if images.iter().any(|id| !goes.contains(id)) {
+                goes.retain(|id| !images.contains(id));
+            }
+        }
+    }
+    for (meaning, names) in names {
+        if !store.images_of(meaning)?.iter().all(|id| goes.contains(id)) {
+            continue;
+        }
+        for name in names {
+            if store.remove_name(&name)? {
+                lines.push(format!("untagged: {}", name.familiar()));
+            }
+        }
+        if let Named::Index(id) = meaning {
+            store.remove_index(id)?;
+        }
+    }
     Ok(lines)
 }
 

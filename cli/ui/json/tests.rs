@@ -13,6 +13,7 @@ fn objects(events: impl FnOnce(&Json<&mut Vec<u8>>)) -> Vec<Value> {
 fn steps() -> [StepInfo; 1] {
     [StepInfo {
         stage: "build".into(),
+        platform: "linux/amd64".into(),
         title: "[build 1/1] RUN make".into(),
         instruction: "RUN make".into(),
         lines: LineRange::line(3),
@@ -31,12 +32,12 @@ fn every_step_ends_with_its_object() {
             view.on(Event::Planned(&steps()));
             view.on(event);
         });
-        let plan = json!({"step": 0, "stage": "build", "title": "[build 1/1] RUN make", "instruction": "RUN make",
+        let plan = json!({"step": 0, "stage": "build", "platform": "linux/amd64", "title": "[build 1/1] RUN make", "instruction": "RUN make",
                           "line": 3});
         assert_eq!(got[0], json!({"type": "plan", "steps": [plan]}));
         assert_eq!(
             got[1],
-            json!({"type": "step", "step": 0, "stage": "build", "title": "[build 1/1] RUN make",
+            json!({"type": "step", "step": 0, "stage": "build", "platform": "linux/amd64", "title": "[build 1/1] RUN make",
                    "instruction": "RUN make", "line": 3, "status": status, "duration": duration})
         );
         assert_eq!(got.len(), 2);

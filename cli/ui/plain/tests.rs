@@ -5,6 +5,7 @@ use super::*;
 fn info(title: &str) -> StepInfo {
     StepInfo {
         stage: "build".into(),
+        platform: "linux/amd64".into(),
         title: title.into(),
         instruction: "RUN x".into(),
         lines: LineRange::line(2),

@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
-use crate::digest::{BlobDigest, DiffId, ImageId};
+use crate::digest::{BlobDigest, DiffId};
 use crate::layer::LayerError;
 use crate::platform::Platform;
 use crate::reference::ReferenceError;
-use crate::store::{ImageError, StoreError};
+use crate::store::{ImageError, Named, StoreError};
 
 /// Why an archive could not be loaded or written. After a failed load the store is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +169,7 @@ pub enum ArchiveError {
     },
     /// The image to be saved is not in the store.
     #[error("no such image: {0}")]
-    NoImage(ImageId),
+    NoImage(Named),
     /// The archive's destination takes no more.
     #[error("write archive: {0}")]
     Write(#[source] io::Error),

@@ -9,19 +9,20 @@ use rayon::prelude::*;
 use super::error::ArchiveError;
 use super::ingest::{Ready, ingest};
 use super::members::{Members, Source};
+use super::oci::Found;
 use super::{docker, oci};
 use crate::config::ImageConfig;
-use crate::digest::{BlobDigest, DiffId, Digest, ImageId, LayerId};
+use crate::digest::{BlobDigest, DiffId, Digest, LayerId};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::Store;
+use crate::store::{Named, Store};
 
 /// An image that was loaded. Without names docker speaks of it as `Loaded image ID: <id>`, else as
 /// `Loaded image: <name>` for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// The image.
-    pub id: ImageId,
+    /// The image, or the index of those that its names have for several platforms.
+    pub id: Named,
     /// The names that it now has from the archive.
     pub names: Vec<Reference>,
 }
@@ -43,8 +44,8 @@ pub(super) struct IncomingLayer {
     pub(super) size: Option<u64>,
 }
 
-/// Loads all images of an archive. Layers that the store has already are not read. Of an image with several
-/// platforms the one for `wanted`, else for this machine, is taken.
+/// Loads all images of an archive. Layers that the store has already are not read. Of a name with images for several
+/// platforms the one for `wanted` is taken, else all that are there.
 ///
 /// # Errors
 /// When the archive is damaged, is not what its digests say, or cannot be stored. The store is then as before.
@@ -80,27 +81,28 @@ fn load_images<R: Read + Send>(
     let spool = store.temp()?;
     let members = Members::open(source, &spool.path())?;
     let only = nameless.flatten();
-    let mut images = if members.contains(docker::MANIFEST) && only.is_none() {
-        docker::images(&members)?
+    let is_docker = members.contains(docker::MANIFEST) && only.is_none() && !oci::has_nested(&members);
+    let mut found = if is_docker {
+        Found { images: docker::images(&members)?, indexes: Vec::new() }
     } else if members.contains(oci::INDEX) {
         oci::images(&members, wanted, only)?
     } else {
         return Err(ArchiveError::Unrecognised);
     };
     if let Some(wanted) = wanted
-        && !images.iter().any(|image| wanted.accepts(&image.config.platform()))
+        && !found.images.iter().any(|image| wanted.accepts(&image.config.platform()))
     {
         return Err(ArchiveError::NoPlatform { wanted: wanted.clone() });
     }
     if nameless.is_some() {
-        images.iter_mut().for_each(|image| image.names.clear());
+        found.images.iter_mut().for_each(|image| image.names.clear());
     }
-    let mut layers = take_layers(store, &members, &images)?;
-    publish(store, images, &mut layers)
+    let mut layers = take_layers(store, &members, &found.images)?;
+    publish(store, found, &mut layers)
 }
 
 /// Where each layer's content is: in the store, or unpacked aside.
-enum Found {
+enum Content {
     Stored(LayerId),
     Ready(Ready),
 }
@@ -109,7 +111,7 @@ fn take_layers(
     store: &Store,
     members: &Members,
     images: &[Incoming],
-) -> Result<HashMap<DiffId, Found>, ArchiveError> {
+) -> Result<HashMap<DiffId, Content>, ArchiveError> {
     let mut wanted: HashMap<DiffId, &IncomingLayer> = HashMap::new();
     for image in images {
         let diff_ids = &image.config.rootfs.diff_ids;
@@ -123,8 +125,8 @@ fn take_layers(
     wanted
         .into_par_iter()
         .map(|(diff_id, layer)| match store.by_diff_id(diff_id)? {
-            Some(id) => Ok((diff_id, Found::Stored(id))),
-            None => Ok((diff_id, Found::Ready(take_layer(store, members, diff_id, layer)?))),
+            Some(id) => Ok((diff_id, Content::Stored(id))),
+            None => Ok((diff_id, Content::Ready(take_layer(store, members, diff_id, layer)?))),
         })
         .collect()
 }
@@ -164,26 +166,38 @@ fn take_layer(
 
 fn publish(
     store: &Store,
-    images: Vec<Incoming>,
-    layers: &mut HashMap<DiffId, Found>,
+    found: Found,
+    layers: &mut HashMap<DiffId, Content>,
 ) -> Result<Vec<Loaded>, ArchiveError> {
     let mut stored: HashMap<DiffId, LayerId> = HashMap::new();
     for (diff_id, found) in layers.drain() {
         let id = match found {
-            Found::Stored(id) => id,
-            Found::Ready(ready) => ready.publish(store)?,
+            Content::Stored(id) => id,
+            Content::Ready(ready) => ready.publish(store)?,
         };
         stored.insert(diff_id, id);
     }
     store.make_durable(&stored.values().copied().collect::<Vec<_>>())?;
+    let mut ids = Vec::with_capacity(found.images.len());
     let mut loaded: Vec<Loaded> = Vec::new();
-    for image in images {
+    for (at, image) in found.images.into_iter().enumerate() {
         let layers: Vec<LayerId> = image.config.rootfs.diff_ids.iter().map(|id| stored[id]).collect();
         let id = store.put_image(&image.bytes, &layers)?;
         for name in &image.names {
             store.set_name(name, id)?;
         }
-        loaded.push(Loaded { id, names: image.names });
+        ids.push((image.config.platform(), id));
+        let is_part = found.indexes.iter().any(|(_, parts)| parts.contains(&at));
+        if !is_part || !image.names.is_empty() {
+            loaded.push(Loaded { id: id.into(), names: image.names });
+        }
+    }
+    for (names, parts) in found.indexes {
+        let id = store.put_index(parts.into_iter().map(|at| ids[at].clone()).collect())?;
+        for name in &names {
+            store.set_name(name, id)?;
+        }
+        loaded.push(Loaded { id: id.into(), names });
     }
     Ok(loaded)
 }

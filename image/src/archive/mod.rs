@@ -20,9 +20,11 @@ mod save;
 mod tarball;
 #[cfg(test)]
 mod tests;
+mod thin;
 
 pub use error::ArchiveError;
 pub use import::{Import, import};
 pub use load::{Loaded, load, load_nameless};
 pub use members::Source;
-pub use save::{Format, Selection, save};
+pub use save::{Format, Selection, manifest, save};
+pub use thin::{KnownLayers, left_out, save_thin};

@@ -15,13 +15,21 @@ use crate::reference::Reference;
 pub(super) const INDEX: &str = "index.json";
 const MAX_DEPTH: usize = 4;
 
-/// The images of the layout: of several for one name, the one for `wanted` (else for this machine). `only` is a tag or
-/// a digest.
+/// What a layout has.
+pub(super) struct Found {
+    /// Each once.
+    pub(super) images: Vec<Incoming>,
+    /// Names that mean several of them, by their places in `images`.
+    pub(super) indexes: Vec<(Vec<Reference>, Vec<usize>)>,
+}
+
+/// The images of the layout. Of several for one name all are taken whose blobs are there, unless `wanted` says for
+/// which platform; of several without a name the one for this machine. `only` is a tag or a digest.
 pub(super) fn images(
     members: &Members,
     wanted: Option<&Platform>,
     only: Option<&str>,
-) -> Result<Vec<Incoming>, ArchiveError> {
+) -> Result<Found, ArchiveError> {
     let mut index: Index = parse(INDEX, &members.document(INDEX)?)?;
     if let Some(only) = only {
         index.manifests.retain(|descriptor| is_called(descriptor, only));
@@ -34,15 +42,62 @@ pub(super) fn images(
         groups.entry(names(&descriptor)?).or_default().push(descriptor);
     }
     let mut manifests: Vec<(Descriptor, Vec<Reference>)> = Vec::new();
+    let mut indexes = Vec::new();
     for (names, descriptors) in groups {
-        for chosen in choose(members, descriptors, wanted, MAX_DEPTH)? {
-            match manifests.iter_mut().find(|(known, _)| known.digest == chosen.digest) {
-                Some((_, known)) => known.extend(names.iter().cloned()),
-                None => manifests.push((chosen, names.clone())),
+        let all = flatten(members, descriptors, MAX_DEPTH)?;
+        let several = if wanted.is_none() && only.is_none() && !names.is_empty() {
+            platforms_of(members, &all)?
+        } else {
+            Vec::new()
+        };
+        let mut put = |chosen: Descriptor, names: &[Reference]| {
+            let at = manifests.iter().position(|(known, _)| known.digest == chosen.digest);
+            let at = at.unwrap_or_else(|| {
+                manifests.push((chosen, Vec::new()));
+                manifests.len() - 1
+            });
+            manifests[at].1.extend(names.iter().cloned());
+            at
+        };
+        if several.len() > 1 {
+            indexes.push((names, several.into_iter().map(|one| put(one, &[])).collect()));
+        } else {
+            for one in choose(all, wanted)? {
+                put(one, &names);
             }
         }
     }
-    manifests.into_iter().map(|(descriptor, names)| incoming(members, &descriptor, names)).collect()
+    let images = manifests.into_iter().map(|(descriptor, names)| incoming(members, &descriptor, names));
+    Ok(Found { images: images.collect::<Result<_, _>>()?, indexes })
+}
+
+/// Whether a name of the layout leads to an index, of which docker's list of images would know one image only.
+pub(super) fn has_nested(members: &Members) -> bool {
+    let index = members.document(INDEX).ok().and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
+    index.is_some_and(|index| index.manifests.iter().any(Descriptor::is_index))
+}
+
+/// Those of a name's images that are there with all their blobs, one for each platform.
+fn platforms_of(members: &Members, all: &[Descriptor]) -> Result<Vec<Descriptor>, ArchiveError> {
+    let mut found: Vec<Descriptor> = Vec::new();
+    for one in all {
+        let Some(platform) = &one.platform else { return Ok(Vec::new()) };
+        let is_new =
+            found.iter().all(|other| other.platform.as_ref().is_none_or(|other| !platform.accepts(other)));
+        if is_new && is_whole(members, one)? {
+            found.push(one.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn is_whole(members: &Members, descriptor: &Descriptor) -> Result<bool, ArchiveError> {
+    if !members.contains(&blob_name(descriptor)) {
+        return Ok(false);
+    }
+    let manifest: Manifest = parse(&blob_name(descriptor), &blob(members, descriptor)?)?;
+    let mut blobs = manifest.layers.iter().chain([&manifest.config]);
+    Ok(blobs.all(|blob| members.contains(&blob_name(blob))))
 }
 
 fn is_called(descriptor: &Descriptor, wanted: &str) -> bool {
@@ -52,12 +107,10 @@ fn is_called(descriptor: &Descriptor, wanted: &str) -> bool {
         || names.any(|name| name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted))
 }
 
-/// Of descriptors that stand for one thing, those whose platform fits; a single image without choice is taken as it
-/// is unless a platform was asked for.
-fn choose(
+/// The images among descriptors, those of nested indexes included.
+fn flatten(
     members: &Members,
     descriptors: Vec<Descriptor>,
-    wanted: Option<&Platform>,
     depth: usize,
 ) -> Result<Vec<Descriptor>, ArchiveError> {
     let mut images: Vec<Descriptor> = Vec::new();
@@ -65,11 +118,17 @@ fn choose(
         if descriptor.is_index() {
             let depth = depth.checked_sub(1).ok_or(ArchiveError::Nested)?;
             let nested: Index = parse(&blob_name(&descriptor), &blob(members, &descriptor)?)?;
-            images.extend(choose(members, nested.manifests, wanted, depth)?);
+            images.extend(flatten(members, nested.manifests, depth)?);
         } else if descriptor.is_image_manifest() {
             images.push(descriptor);
         }
     }
+    Ok(images)
+}
+
+/// Of images that stand for one thing, those whose platform fits; a single image without choice is taken as it
+/// is unless a platform was asked for.
+fn choose(images: Vec<Descriptor>, wanted: Option<&Platform>) -> Result<Vec<Descriptor>, ArchiveError> {
     let target = wanted.cloned().unwrap_or_else(Platform::host);
     let fits = |image: &Descriptor| image.platform.as_ref().is_none_or(|platform| target.accepts(platform));
     if images.len() == 1 && wanted.is_none() {

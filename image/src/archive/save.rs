@@ -1,6 +1,6 @@
 //! Writing images: docker's format and an OCI layout over the same blobs (spec 8.8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use crate::json::{to_vec_go, to_vec_go_pretty};
 use crate::layer;
 use crate::manifest::{Descriptor, Index, Manifest, annotation, media_type};
 use crate::reference::Reference;
-use crate::store::{Image, Layer, Store, StoreError};
+use crate::store::{ImageIndex, Layer, Named, Store, StoreError};
 
 const BUFFER: usize = 1 << 20;
 
@@ -28,11 +28,11 @@ pub enum Format {
     Oci,
 }
 
-/// An image to be saved and the names that it is to have in the archive.
+/// What is to be saved, and the names that it is to have in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// The image.
-    pub id: ImageId,
+    /// The image, or the index with all its images.
+    pub id: Named,
     /// Its names; may be none.
     pub names: Vec<Reference>,
 }
@@ -48,14 +48,40 @@ pub fn save(
     out: impl Write,
     format: Format,
 ) -> Result<(), ArchiveError> {
+    write_without(store, images, &BTreeSet::new(), out, format)
+}
+
+/// Leaves out the bytes of layers; everything else speaks of them all the same.
+pub(super) fn write_without(
+    store: &Store,
+    images: &[Selection],
+    left_out: &BTreeSet<DiffId>,
+    out: impl Write,
+    format: Format,
+) -> Result<(), ArchiveError> {
     let mut archive = Archive { blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() };
     for selection in images {
-        let image = store.image(selection.id)?.ok_or(ArchiveError::NoImage(selection.id))?;
-        archive.add(store, &image, &selection.names)?;
+        archive.add(store, selection)?;
     }
+    archive.blobs.retain(|digest, _| !left_out.contains(&DiffId(*digest)));
     let mut out = BufWriter::with_capacity(BUFFER, out);
     archive.write(store, &mut out, format)?;
     out.flush().map_err(ArchiveError::Write)
+}
+
+/// The manifest of an image, or the index of several with what it leads to, as [`save()`] writes it: layers are not
+/// compressed. Returns the media type, too.
+///
+/// # Errors
+/// As [`save()`].
+pub fn manifest(store: &Store, what: Named) -> Result<(String, Vec<u8>), ArchiveError> {
+    let mut archive = Archive { blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() };
+    archive.add(store, &Selection { id: what, names: Vec::new() })?;
+    let descriptor = archive.index.pop().expect("something was added");
+    match archive.blobs.remove(&descriptor.digest.0) {
+        Some(Blob::Bytes(bytes)) => Ok((descriptor.media_type, bytes)),
+        _ => unreachable!("a manifest is at hand"),
+    }
 }
 
 struct Archive {
@@ -90,7 +116,47 @@ struct DockerImage {
 }
 
 impl Archive {
-    fn add(&mut self, store: &Store, image: &Image, names: &[Reference]) -> Result<(), ArchiveError> {
+    fn add(&mut self, store: &Store, selection: &Selection) -> Result<(), ArchiveError> {
+        let tags: Vec<&Reference> = selection.names.iter().filter(|name| name.tag().is_some()).collect();
+        let missing = || ArchiveError::NoImage(selection.id);
+        let descriptor = match selection.id {
+            Named::Image(id) => self.add_image(store, id, Some(&tags))?,
+            Named::Index(id) => self.add_images(store, &store.index(id)?.ok_or_else(missing)?, &tags)?,
+        };
+        self.add_to_index(&descriptor, &tags);
+        Ok(())
+    }
+
+    /// Docker's format has one image for a name: that for this machine, as containerd exports it.
+    fn add_images(
+        &mut self,
+        store: &Store,
+        index: &ImageIndex,
+        tags: &[&Reference],
+    ) -> Result<Descriptor, ArchiveError> {
+        let here = index.here();
+        let manifests = index
+            .images
+            .iter()
+            .map(|(_, id)| self.add_image(store, *id, (*id == here).then_some(tags)))
+            .collect::<Result<_, _>>()?;
+        let bytes = to_vec_go_pretty(&Index {
+            schema_version: 2,
+            media_type: media_type::OCI_INDEX.to_owned(),
+            manifests,
+            annotations: BTreeMap::new(),
+        });
+        Ok(self.put(Digest::of(&bytes), Blob::Bytes(bytes), media_type::OCI_INDEX))
+    }
+
+    /// Returns the manifest's descriptor. With `tags` the image is in docker's list, too.
+    fn add_image(
+        &mut self,
+        store: &Store,
+        id: ImageId,
+        tags: Option<&[&Reference]>,
+    ) -> Result<Descriptor, ArchiveError> {
+        let image = store.image(id)?.ok_or(ArchiveError::NoImage(id.into()))?;
         // Where DiffIDs or sizes are not known yet, all layers are hashed at once.
         let diff_ids = &image.config.rootfs.diff_ids;
         let layers = image
@@ -110,8 +176,9 @@ impl Archive {
             .zip(diff_ids)
             .map(|(blob, diff_id)| self.put(diff_id.0, blob, media_type::OCI_LAYER))
             .collect();
-        let tags: Vec<&Reference> = names.iter().filter(|name| name.tag().is_some()).collect();
-        self.add_docker(&config, &layers, &tags);
+        if let Some(tags) = tags {
+            self.add_docker(&config, &layers, tags);
+        }
         let manifest = to_vec_go_pretty(&Manifest {
             schema_version: 2,
             media_type: media_type::OCI_MANIFEST.to_owned(),
@@ -121,8 +188,7 @@ impl Archive {
         });
         let mut descriptor = self.put(Digest::of(&manifest), Blob::Bytes(manifest), media_type::OCI_MANIFEST);
         descriptor.platform = Some(image.config.platform());
-        self.add_to_index(&descriptor, &tags);
-        Ok(())
+        Ok(descriptor)
     }
 
     fn put(&mut self, digest: Digest, blob: Blob, media_type: &str) -> Descriptor {

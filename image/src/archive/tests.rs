@@ -11,7 +11,7 @@ use crate::digest::{DiffId, Digest, ImageId};
 use crate::layer::{Flavour, OwnTimes};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::Store;
+use crate::store::{Named, Store};
 use crate::time::Timestamp;
 
 fn open(folder: &Path) -> Store {
@@ -115,10 +115,10 @@ fn built(store: &Store) -> ImageId {
     store.put_image(&config.to_bytes(), &ids).unwrap()
 }
 
-fn saved(store: &Store, id: ImageId, names: &[&str], format: Format) -> Vec<u8> {
+fn saved(store: &Store, id: impl Into<Named>, names: &[&str], format: Format) -> Vec<u8> {
     let names = names.iter().map(|name| name.parse::<Reference>().unwrap()).collect();
     let mut out = Vec::new();
-    save(store, &[Selection { id, names }], &mut out, format).unwrap();
+    save(store, &[Selection { id: id.into(), names }], &mut out, format).unwrap();
     out
 }
 
@@ -172,10 +172,10 @@ fn a_layer_that_changed_behind_our_back_is_not_handed_on() {
     let id = built(&store);
     let layer = store.layer(store.image(id).unwrap().unwrap().layers[0]).unwrap().unwrap();
     std::fs::write(layer.fs_path().join("hello"), "HELLO\n").unwrap();
-    let images = [Selection { id, names: Vec::new() }];
+    let images = [Selection { id: id.into(), names: Vec::new() }];
     let error = save(&store, &images, std::io::sink(), Format::Docker).unwrap_err();
     assert!(matches!(error, ArchiveError::CorruptLayer { .. }), "{error}");
-    let missing = [Selection { id: ImageId(Digest::of(b"")), names: Vec::new() }];
+    let missing = [Selection { id: ImageId(Digest::of(b"")).into(), names: Vec::new() }];
     let error = save(&store, &missing, std::io::sink(), Format::Docker).unwrap_err();
     assert!(matches!(error, ArchiveError::NoImage(_)), "{error}");
 }
@@ -192,7 +192,7 @@ fn what_was_saved_loads_in_another_store_with_the_same_id() {
             let other = open(folder.path());
             let loaded =
                 if number == 0 { load_file(&other, bytes) } else { load_bytes(&other, bytes) }.unwrap();
-            assert_eq!(loaded, [Loaded { id, names: vec!["app:1".parse().unwrap()] }]);
+            assert_eq!(loaded, [Loaded { id: id.into(), names: vec!["app:1".parse().unwrap()] }]);
             assert_eq!(other.resolve("app:1").unwrap().id, id);
             assert_eq!(saved(&other, id, &["app:1"], format), archive);
             assert_eq!(std::fs::read_dir(other.path().join("tmp")).unwrap().count(), 0);
@@ -238,7 +238,7 @@ fn every_layout_of_docker_archives_loads() {
             let store = open(folder.path());
             let loaded =
                 if from_file { load_file(&store, archive) } else { load_bytes(&store, archive) }.unwrap();
-            assert_eq!(loaded[0].id, id, "archive {number}");
+            assert_eq!(loaded[0].id, id.into(), "archive {number}");
             let image = store.resolve("a:1").unwrap();
             let layer = store.layer(image.layers[1]).unwrap().unwrap();
             assert_eq!(std::fs::read(layer.fs_path().join("hello")).unwrap(), b"hello\n");
@@ -301,8 +301,23 @@ fn the_platform_is_chosen_in_nested_indexes() {
         let wanted = Platform::new("linux", architecture, None);
         let source = Source::<std::io::Empty>::Path(layout.path());
         let loaded = load(&store, source, Some(&wanted)).unwrap();
-        assert_eq!(loaded, [Loaded { id: ids[number], names: vec!["multi:1".parse().unwrap()] }]);
+        assert_eq!(loaded, [Loaded { id: ids[number].into(), names: vec!["multi:1".parse().unwrap()] }]);
     }
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let name: Reference = "multi:1".parse().unwrap();
+    load(&store, Source::<std::io::Empty>::Path(layout.path()), None).unwrap();
+    assert_eq!(store.images_of(store.meaning(&name).unwrap().unwrap()).unwrap(), ids, "all of them");
+    let again = saved(&store, store.meaning(&name).unwrap().unwrap(), &["multi:1"], Format::Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let other = open(folder.path());
+    load_bytes(&other, &again).unwrap();
+    assert_eq!(other.meaning(&name).unwrap(), store.meaning(&name).unwrap(), "and out and in again");
+    std::fs::remove_file(layout.path().join(format!("blobs/sha256/{}", ids[1].hex()))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    load(&store, Source::<std::io::Empty>::Path(layout.path()), None).unwrap();
+    assert_eq!(store.meaning(&name).unwrap(), Some(ids[0].into()), "what is not whole is left out");
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let wanted = Platform::new("linux", "s390x", None);

@@ -14,9 +14,11 @@ pub(super) const MANIFEST_TYPES: [&str; 4] =
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) digest: ManifestDigest,
-    pub(super) kind: Kind,
+    /// What it says it is, or what the registry says.
+    pub(super) media_type: String,
     /// As they came.
     pub(super) bytes: Vec<u8>,
+    pub(super) kind: Kind,
 }
 
 /// What a document is.
@@ -72,7 +74,7 @@ impl Document {
             serde_json::from_slice(&bytes).map(Kind::Manifest)
         };
         let kind = kind.map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { digest: ManifestDigest(digest), kind, bytes })
+        Ok(Self { digest: ManifestDigest(digest), media_type: said.to_owned(), bytes, kind })
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::ConfigError;
-use crate::digest::{BlobDigest, DiffId, ImageId};
+use crate::digest::{BlobDigest, DiffId};
 use crate::layer::LayerError;
 use crate::platform::Platform;
-use crate::store::{ImageError, StoreError};
+use crate::store::{ImageError, Named, StoreError};
 
 /// Why a registry did not do what it was asked, or why we do not take what it gave.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +165,7 @@ pub enum RegistryError {
     NoImage(String),
     /// The image to be pushed is not in the store.
     #[error("an image does not exist locally with the ID: {0}")]
-    NoImageId(ImageId),
+    NoImageId(Named),
     /// A layer could not be unpacked or packed.
     #[error("layer {blob}: {source}")]
     Layer {

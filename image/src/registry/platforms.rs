@@ -6,7 +6,7 @@ use crate::platform::Platform;
 /// The manifest for `wanted`, or for the best that can run on it, as containerd chooses. Of equals, the first.
 pub(super) fn choose<'a>(index: &'a Index, wanted: &Platform) -> Option<&'a Descriptor> {
     let images = || index.manifests.iter().filter(|entry| entry.is_image_manifest() || entry.is_index());
-    let fitting = runnable(wanted).into_iter().find_map(|candidate| {
+    let fitting = wanted.runs().into_iter().find_map(|candidate| {
         images().find(|entry| entry.platform.as_ref().is_some_and(|platform| candidate.accepts(platform)))
     });
     // An index without platforms has one image for everybody.
@@ -14,31 +14,6 @@ pub(super) fn choose<'a>(index: &'a Index, wanted: &Platform) -> Option<&'a Desc
         let mut all = images();
         all.next().filter(|only| only.platform.is_none() && all.next().is_none())
     })
-}
-
-/// What runs on a platform, best first.
-fn runnable(wanted: &Platform) -> Vec<Platform> {
-    let os = &wanted.os;
-    let with = |architecture: &str, variant: Option<&str>| Platform::new(os, architecture, variant);
-    let mut all = vec![wanted.clone()];
-    let level = wanted.variant.as_deref().and_then(|variant| variant.strip_prefix('v')?.parse::<u32>().ok());
-    match wanted.architecture.as_str() {
-        "amd64" => {
-            for below in (1..level.unwrap_or(1)).rev() {
-                all.push(with("amd64", Some(&format!("v{below}"))));
-            }
-            all.push(with("386", None));
-        }
-        "arm64" => {
-            all.push(with("arm64", None));
-            all.extend((5..=8).rev().map(|below| with("arm", Some(&format!("v{below}")))));
-        }
-        "arm" => {
-            all.extend((5..level.unwrap_or(7)).rev().map(|below| with("arm", Some(&format!("v{below}")))));
-        }
-        _ => {}
-    }
-    all
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<Resolved, RegistryError> {
         if policy != Policy::Always
-            && let Some(id) = store.named(reference)?
+            && let Some(id) = store.named_for(reference, &options.platform)?
             && let Some(image) = store.image(id)?
             && (policy == Policy::Never || options.platform.accepts(&image.config.platform()))
         {
@@ -53,7 +53,7 @@ impl Registry {
         if policy == Policy::Never {
             return Err(missing());
         }
-        let pulled = self.pull(store, reference, options, progress)?;
+        let pulled = self.pull_beside(store, reference, options, progress)?;
         let image = store.image(pulled.image)?.ok_or_else(missing)?;
         Ok(Resolved { image, pulled: true })
     }

@@ -77,7 +77,7 @@ impl Store {
     }
 
     /// The folder may be missing: stores were made before builds were recorded.
-    fn put_in(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn put_in(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = format!("{folder}/{name}");
         if fs::accessat(self.dir(), folder, fs::Access::EXISTS, fs::AtFlags::empty()).is_err() {
             // Another process may be as quick; a real failure is met by the write.

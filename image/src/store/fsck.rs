@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{self, Mode, OFlags};
 
-use super::{Store, StoreError};
-use crate::digest::{BlobDigest, DiffId, Digest, HashingReader, ImageId, LayerId, RecordKey};
+use super::{Named, Store, StoreError};
+use crate::digest::{BlobDigest, DiffId, Digest, HashingReader, ImageId, IndexId, LayerId, RecordKey};
 use crate::layer::{self, LayerError};
 
 /// Something that is not as it should be.
@@ -45,12 +45,21 @@ pub enum Problem {
         /// The missing layer.
         layer: LayerId,
     },
-    /// A name leads to an image that is not there.
+    /// An index is not whole.
+    IndexDamaged(IndexId),
+    /// An index leads to an image that is not there.
+    IndexIncomplete {
+        /// The index.
+        index: IndexId,
+        /// The missing image.
+        image: ImageId,
+    },
+    /// A name leads to an image or an index that is not there.
     NameDangling {
         /// The name, with tag.
         name: String,
-        /// The missing image.
-        image: ImageId,
+        /// What is missing.
+        image: Named,
     },
     /// A cache record is not whole. It counts as a miss.
     RecordDamaged(RecordKey),
@@ -68,6 +77,8 @@ impl fmt::Display for Problem {
             Self::BlobDamaged(name) => write!(f, "the bytes of blob sha256:{name} do not match its digest"),
             Self::ImageDamaged(id) => write!(f, "the config of image {id} does not match its digest"),
             Self::ImageIncomplete { image, layer } => write!(f, "image {image} lacks layer {layer}"),
+            Self::IndexDamaged(id) => write!(f, "index {id} is not what its digest says"),
+            Self::IndexIncomplete { index, image } => write!(f, "index {index} lacks image {image}"),
             Self::NameDangling { name, image } => write!(f, "{name} names the missing image {image}"),
             Self::RecordDamaged(key) => write!(f, "cache record {key} is damaged"),
         }
@@ -101,8 +112,11 @@ impl Store {
                 None => problems.push(Problem::ImageDamaged(image)),
             }
         }
-        for (name, image) in self.image_names()? {
-            if self.read_small(&format!("images/{}", image.hex()))?.is_none() && self.image(image)?.is_none()
+        self.check_indexes(&mut problems)?;
+        for (name, image) in self.names()? {
+            let folder = if matches!(image, Named::Image(_)) { "images" } else { "indexes" };
+            if !self.exists(&format!("{folder}/{}", image.digest().hex()))
+                && self.image_here(image)?.is_none()
             {
                 problems.push(Problem::NameDangling { name: name.familiar(), image });
             }
@@ -115,6 +129,22 @@ impl Store {
         problems.sort_unstable();
         problems.dedup();
         Ok(problems)
+    }
+
+    fn check_indexes(&self, problems: &mut Vec<Problem>) -> Result<(), StoreError> {
+        for index in self.own_index_ids()? {
+            let Some(found) = self.index(index)? else {
+                problems.push(Problem::IndexDamaged(index));
+                continue;
+            };
+            let missing = found.images.into_iter().map(|(_, image)| image);
+            for image in missing {
+                if !self.exists(&format!("images/{}", image.hex())) && self.image(image)?.is_none() {
+                    problems.push(Problem::IndexIncomplete { index, image });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_layer(&self, id: LayerId, problems: &mut Vec<Problem>) -> Result<(), StoreError> {

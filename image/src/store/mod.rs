@@ -9,6 +9,7 @@
 //!   diffids/<hex>       the LayerId that has this DiffID
 //!   blobs/sha256/<hex>  layers as they came, compressed or not
 //!   images/ names/      configs with their layers; what people call them
+//!   indexes/<hex>       the images of one name for several platforms
 //!   records/<key>       what a step made: bytes of the builder, behind a checksum
 //!   logs/<key>          what it said
 //!   inputs/<key>        which files went into the key
@@ -40,6 +41,7 @@ mod failed;
 mod files;
 mod fsck;
 mod images;
+mod indexes;
 mod layers;
 mod lease;
 mod lower;
@@ -58,6 +60,7 @@ pub use error::StoreError;
 pub use failed::{FAILED_STEPS_STAY, HeldStep};
 pub use fsck::Problem;
 pub use images::{Image, ImageError};
+pub use indexes::{ImageIndex, Named};
 pub use layers::{ForeignBlob, Layer, Origin};
 pub use lease::{LayerUser, LayerUsers};
 pub use names::ResolveError;

@@ -1,14 +1,18 @@
 //! What people call images.
 //!
-//! A file of `names/` holds one name and the image's ID. It is called after the SHA-256 of the name, since names
-//! have slashes and may be longer than a file's name.
+//! A file of `names/` holds one name and the image's ID, or `index` and the ID of an index. It is called after the
+//! SHA-256 of the name, since names have slashes and may be longer than a file's name.
 
 use std::collections::BTreeSet;
 
 use super::images::Image;
-use super::{Store, StoreError};
-use crate::digest::{Digest, ImageId};
+use super::{Named, Store, StoreError};
+use crate::digest::{Digest, ImageId, IndexId};
+use crate::platform::Platform;
 use crate::reference::Reference;
+
+/// Stands before the ID of an index.
+const INDEX: &str = "index ";
 
 /// Shorter prefixes of an ID are taken too, as docker does; but at least one digit is needed.
 const ID_DIGITS: usize = 64;
@@ -28,26 +32,72 @@ pub enum ResolveError {
 }
 
 impl Store {
-    /// Makes `name` mean `image`, in one step. A name without tag and digest gets the tag `latest`.
+    /// Makes `name` mean an image or an index, in one step. A name without tag and digest gets the tag `latest`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn set_name(&self, name: &Reference, image: ImageId) -> Result<(), StoreError> {
+    pub fn set_name(&self, name: &Reference, meaning: impl Into<Named>) -> Result<(), StoreError> {
         let name = name.clone().with_default_tag().canonical();
-        self.write_small(&path(&name), format!("{name} {image}\n").as_bytes())
+        let line = match meaning.into() {
+            Named::Image(id) => format!("{name} {id}\n"),
+            Named::Index(id) => format!("{name} {INDEX}{id}\n"),
+        };
+        self.write_small(&path(&name), line.as_bytes())
     }
 
-    /// The image that `name` means.
+    /// What `name` means.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn named(&self, name: &Reference) -> Result<Option<ImageId>, StoreError> {
+    pub fn meaning(&self, name: &Reference) -> Result<Option<Named>, StoreError> {
         let name = name.clone().with_default_tag().canonical();
         let mut file = self.read_small(&path(&name))?;
         if let (None, Some(lower)) = (&file, self.lower()) {
             file = lower.read_small(&path(&name))?;
         }
-        Ok(file.and_then(|file| parse(&file)).map(|(_, image)| image))
+        Ok(file.and_then(|file| parse(&file)).map(|(_, meaning)| meaning))
+    }
+
+    /// The image that `name` means: of several the one for this machine.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn named(&self, name: &Reference) -> Result<Option<ImageId>, StoreError> {
+        self.meaning(name)?.map_or(Ok(None), |meaning| self.here(meaning))
+    }
+
+    /// The image that `name` means for a platform. A name of one image means that, whatever it is for.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn named_for(&self, name: &Reference, platform: &Platform) -> Result<Option<ImageId>, StoreError> {
+        Ok(match self.meaning(name)? {
+            None => None,
+            Some(Named::Image(id)) => Some(id),
+            Some(Named::Index(id)) => self.index(id)?.and_then(|index| index.exactly(platform)),
+        })
+    }
+
+    /// Makes `name` mean `image` beside the images that it has for other platforms.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn add_to_name(&self, name: &Reference, image: &Image) -> Result<(), StoreError> {
+        let platform = image.config.platform();
+        let mut images = match self.meaning(name)? {
+            None => Vec::new(),
+            Some(Named::Image(id)) => {
+                self.image(id)?.map(|there| (there.config.platform(), id)).into_iter().collect()
+            }
+            Some(Named::Index(id)) => self.index(id)?.map(|index| index.images).unwrap_or_default(),
+        };
+        images.retain(|(there, _)| !platform.accepts(there));
+        if images.is_empty() {
+            return self.set_name(name, image.id);
+        }
+        images.push((platform, image.id));
+        images.sort();
+        self.set_name(name, self.put_index(images)?)
     }
 
     /// Forgets a name; false when there was none.
@@ -58,11 +108,11 @@ impl Store {
         self.remove_small(&path(&name.clone().with_default_tag().canonical()))
     }
 
-    /// All names with their images, sorted by name.
+    /// All names with what they mean, sorted by name.
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub fn image_names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
+    pub fn names(&self) -> Result<Vec<(Reference, Named)>, StoreError> {
         let mut found = Vec::new();
         for file in self.names_in("names")? {
             // A name that vanished while we were looking is none.
@@ -71,27 +121,49 @@ impl Store {
         }
         if let Some(lower) = self.lower() {
             let hidden: BTreeSet<Reference> = found.iter().map(|(name, _)| name.clone()).collect();
-            found.extend(lower.image_names()?.into_iter().filter(|(name, _)| !hidden.contains(name)));
+            found.extend(lower.names()?.into_iter().filter(|(name, _)| !hidden.contains(name)));
         }
         found.sort();
         Ok(found)
     }
 
-    /// The image that people mean by `text`: an ID (`sha256:…`), a name, or the first digits of an ID.
+    /// All names with their images, sorted by name: of several the image for this machine.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn image_names(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
+        let mut found = Vec::new();
+        for (name, meaning) in self.names()? {
+            found.extend(self.here(meaning)?.map(|image| (name, image)));
+        }
+        Ok(found)
+    }
+
+    /// The image that people mean by `text`: an ID (`sha256:…`), a name, or the first digits of an ID. Of several
+    /// platforms it is this machine's.
     ///
     /// # Errors
     /// When there is none, or several IDs begin so.
     pub fn resolve(&self, text: &str) -> Result<Image, ResolveError> {
+        let image = self.image_here(self.resolve_named(text)?)?;
+        image.ok_or_else(|| ResolveError::NotFound(text.to_owned()))
+    }
+
+    /// What people mean by `text`: an image, or an index where it is one's name or ID.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn resolve_named(&self, text: &str) -> Result<Named, ResolveError> {
         let not_found = || ResolveError::NotFound(text.to_owned());
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         if let Ok(digest) = Digest::from_hex(digits) {
-            return self.image(ImageId(digest))?.ok_or_else(not_found);
+            return self.by_digest(digest)?.ok_or_else(not_found);
         }
         if let Ok(name) = text.parse::<Reference>()
-            && let Some(id) = self.named(&name)?
-            && let Some(image) = self.image(id)?
+            && let Some(meaning) = self.meaning(&name)?
+            && self.by_digest(meaning.digest())?.is_some()
         {
-            return Ok(image);
+            return Ok(meaning);
         }
         let is_prefix = !digits.is_empty()
             && digits.len() < ID_DIGITS
@@ -99,11 +171,28 @@ impl Store {
         if !is_prefix {
             return Err(not_found());
         }
-        let mut matching = self.image_ids()?.into_iter().filter(|id| id.hex().starts_with(digits));
+        let images = self.image_ids()?.into_iter().map(Named::Image);
+        let all = images.chain(self.index_ids()?.into_iter().map(Named::Index));
+        let mut matching = all.filter(|named| named.digest().hex().starts_with(digits));
         match (matching.next(), matching.next()) {
-            (Some(id), None) => self.image(id)?.ok_or_else(not_found),
+            (Some(one), None) => self.by_digest(one.digest())?.ok_or_else(not_found),
             (Some(_), Some(_)) => Err(ResolveError::Ambiguous(text.to_owned())),
             _ => Err(not_found()),
+        }
+    }
+
+    /// What has that ID and is whole.
+    fn by_digest(&self, digest: Digest) -> Result<Option<Named>, StoreError> {
+        if self.image(ImageId(digest))?.is_some() {
+            return Ok(Some(Named::Image(ImageId(digest))));
+        }
+        Ok(self.index(IndexId(digest))?.map(|index| Named::Index(index.id)))
+    }
+
+    fn here(&self, meaning: Named) -> Result<Option<ImageId>, StoreError> {
+        match meaning {
+            Named::Image(id) => Ok(Some(id)),
+            Named::Index(id) => Ok(self.index(id)?.map(|index| index.here())),
         }
     }
 }
@@ -112,9 +201,13 @@ fn path(canonical: &str) -> String {
     format!("names/{}", Digest::of(canonical.as_bytes()).hex())
 }
 
-fn parse(file: &[u8]) -> Option<(Reference, ImageId)> {
-    let (name, image) = std::str::from_utf8(file).ok()?.strip_suffix('\n')?.split_once(' ')?;
-    Some((name.parse().ok()?, image.parse().ok()?))
+fn parse(file: &[u8]) -> Option<(Reference, Named)> {
+    let (name, meaning) = std::str::from_utf8(file).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    let meaning = match meaning.strip_prefix(INDEX) {
+        Some(index) => Named::Index(index.parse().ok()?),
+        None => Named::Image(meaning.parse().ok()?),
+    };
+    Some((name.parse().ok()?, meaning))
 }
 
 #[cfg(test)]

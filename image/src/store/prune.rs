@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::disk::{self, Meter};
 use super::failed::FAILED_STEPS_STAY;
 use super::records::record_path;
-use super::{Image, Store, StoreError};
+use super::{Image, Named, Store, StoreError, indexes};
 use crate::digest::{ImageId, LayerId, RecordKey};
 
 /// What is to be removed.
@@ -84,7 +84,17 @@ impl Store {
     }
 
     fn prune_images(&self, request: &PruneRequest<'_>, pruned: &mut Pruned) -> Result<(), StoreError> {
-        let named: BTreeSet<ImageId> = self.image_names()?.into_iter().map(|(_, id)| id).collect();
+        let meanings: BTreeSet<Named> = self.names()?.into_iter().map(|(_, meaning)| meaning).collect();
+        for id in self.own_index_ids()?.into_iter().filter(|id| !meanings.contains(&Named::Index(*id))) {
+            let path = indexes::path(id);
+            if self.is_old(&path, request.min_age)? {
+                self.remove_counted(&path, pruned)?;
+            }
+        }
+        let mut named = BTreeSet::new();
+        for meaning in meanings {
+            named.extend(self.images_of(meaning)?);
+        }
         for id in self.own_image_ids()?.into_iter().filter(|id| !named.contains(id)) {
             let path = format!("images/{}", id.hex());
             let goes = self.own_image(id)?.is_none_or(|image| (request.nameless)(&image));

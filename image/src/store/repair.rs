@@ -19,6 +19,9 @@ impl Store {
             Problem::ImageDamaged(image) | Problem::ImageIncomplete { image, .. } => {
                 self.remove_image(*image)
             }
+            Problem::IndexDamaged(index) | Problem::IndexIncomplete { index, .. } => {
+                self.remove_index(*index)
+            }
             Problem::NameDangling { name, .. } => match name.parse() {
                 Ok(name) => self.remove_name(&name),
                 Err(_) => Ok(false),

@@ -33,7 +33,7 @@ const KNOWN: [&str; 15] = [
 pub struct Usage {
     /// Every layer, with the compressed blob that it came in.
     pub layers: BTreeMap<LayerId, LayerUsage>,
-    /// Configs and names.
+    /// Configs, indexes and names.
     pub images: u64,
     /// Cache records and what lies beside them, logs, and records of builds.
     pub records: u64,
@@ -111,7 +111,9 @@ impl Store {
             }
             usage.image_layers.insert(id, image.layers);
         }
-        usage.images = self.measure(&mut meter, "images")? + self.measure(&mut meter, "names")?;
+        for folder in ["images", "indexes", "names"] {
+            usage.images += self.measure(&mut meter, folder)?;
+        }
         for folder in ["records", "logs", "inputs", "builds"] {
             usage.records += self.measure(&mut meter, folder)?;
         }

@@ -435,6 +435,7 @@ impl<'a> Planner<'a> {
             parent: std::mem::replace(&mut state.root, Root::Step(id)),
             op,
             stage: site.stage_title.to_owned(),
+            platform: state.platform.clone(),
             only_stage: self.file.stages.len() == 1 && self.file.stages[0].from.kind.name.is_none(),
             position: self.position,
             text: format!("{}{arguments}", site.keyword.to_uppercase()),

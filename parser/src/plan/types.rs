@@ -52,6 +52,8 @@ pub struct Step {
     pub op: Op,
     /// The stage it belongs to, as people know it: its name, else `stage-N`.
     pub stage: String,
+    /// What its programs are for: `os/arch[/variant]` of the image that the stage began with.
+    pub platform: String,
     /// True if the file has a single stage without a name, so that naming it in titles helps nobody.
     pub only_stage: bool,
     /// Its number among the steps of its stage, and how many there are (both from 1).
@@ -65,7 +67,7 @@ pub struct Step {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Op {
     /// RUN.
     Run(Run),
@@ -76,7 +78,7 @@ pub enum Op {
 }
 
 /// A process in a container (Dockerfile reference, RUN).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// The program and its arguments, the shell included.
     pub argv: Vec<String>,
@@ -192,7 +194,7 @@ pub enum Sharing {
 }
 
 /// COPY and ADD.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Copy {
     /// ADD: archives are unpacked, URLs fetched.
     pub add: bool,
@@ -252,7 +254,7 @@ pub enum Chmod {
 }
 
 /// WORKDIR.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Workdir {
     /// Absolute and cleaned.
     pub path: String,

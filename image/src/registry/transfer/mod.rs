@@ -18,6 +18,7 @@ mod workers;
 
 pub(super) use blob::BlobStream;
 pub use pack::{Compression, Encoding, Packed, keep_packed, pack};
+pub(super) use pull::asked;
 pub use pull::{Found, PullOptions, Pulled};
 pub(super) use push::upload;
 pub use push::{PushOptions, Pushed};

@@ -61,6 +61,15 @@ pub struct Found {
     pub image: ImageId,
 }
 
+/// What becomes of what a name meant before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// It is forgotten.
+    Replace,
+    /// An image for another platform stays beside the new one.
+    Beside,
+}
+
 impl Registry {
     /// Fetches what `reference` (tag or digest; `latest` without) names, and gives it that name in the store. Layers
     /// that are in the store are not fetched. Mirrors are asked first.
@@ -75,8 +84,36 @@ impl Registry {
         options: &PullOptions,
         progress: &dyn Progress,
     ) -> Result<Pulled, RegistryError> {
+        self.pull_as(store, reference, options, Naming::Replace, progress)
+    }
+
+    /// As [`Registry::pull`], but what the name means for other platforms stays: a build for several platforms needs
+    /// each of them, also the next time.
+    ///
+    /// # Errors
+    /// As [`Registry::pull`].
+    pub fn pull_beside(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        options: &PullOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, RegistryError> {
+        self.pull_as(store, reference, options, Naming::Beside, progress)
+    }
+
+    fn pull_as(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        options: &PullOptions,
+        naming: Naming,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, RegistryError> {
         let reference = reference.clone().with_default_tag();
-        self.at_source(&reference, progress, |repository| pull_from(store, repository, &reference, options))
+        self.at_source(&reference, progress, |repository| {
+            pull_from(store, repository, &reference, options, naming)
+        })
     }
 
     /// What `reference` means at this moment, without fetching more than manifests. Mirrors are asked first.
@@ -99,7 +136,7 @@ impl Registry {
     }
 
     /// Tries the mirrors of a reference's domain, then the registry itself.
-    fn at_source<T>(
+    pub(in super::super) fn at_source<T>(
         &self,
         reference: &Reference,
         progress: &dyn Progress,
@@ -122,7 +159,7 @@ impl Registry {
 }
 
 /// What a registry calls it: a digest or a tag.
-fn asked(reference: &Reference) -> String {
+pub(in super::super) fn asked(reference: &Reference) -> String {
     match reference.digest() {
         Some(digest) => digest.to_string(),
         None => reference.tag().unwrap_or("latest").to_owned(),
@@ -134,6 +171,7 @@ fn pull_from(
     repository: &Repository<'_>,
     reference: &Reference,
     options: &PullOptions,
+    naming: Naming,
 ) -> Result<Pulled, RegistryError> {
     let progress = repository.retry.progress;
     progress.event(Event::Resolving { image: &reference.familiar(), host: repository.endpoint.host() });
@@ -152,8 +190,12 @@ fn pull_from(
     }
     let image = store.put_image(&bytes, &layers)?;
     store.make_durable(&layers)?;
-    let is_new = store.named(reference)? != Some(image);
-    store.set_name(reference, image)?;
+    let before = store.meaning(reference)?.map_or(Ok(Vec::new()), |before| store.images_of(before))?;
+    let is_new = !before.contains(&image);
+    match (naming, store.image(image)?) {
+        (Naming::Beside, Some(image)) => store.add_to_name(reference, &image)?,
+        _ => store.set_name(reference, image)?,
+    }
     Ok(Pulled { image, digest, is_new, platform: config.platform() })
 }
 

@@ -1,4 +1,4 @@
-//! From an image of the store to a name in a registry.
+//! From an image of the store, or an index, to a name in a registry.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,11 +11,11 @@ use super::super::progress::{Event, LayerState, Progress};
 use super::super::retry::Retry;
 use super::pack::{self, Compression, Encoding, Packed};
 use super::{sources, workers};
-use crate::digest::{BlobDigest, DiffId, Digest, ImageId, ManifestDigest};
+use crate::digest::{BlobDigest, DiffId, Digest, ManifestDigest};
 use crate::json::to_vec_go_pretty;
-use crate::manifest::{Descriptor, Manifest, media_type};
+use crate::manifest::{Descriptor, Index, Manifest, media_type};
 use crate::reference::Reference;
-use crate::store::{Image, Layer, Store, StoreError};
+use crate::store::{Image, Layer, Named, Store, StoreError};
 
 /// So many repositories are tried before a blob is sent.
 const MAX_MOUNTS: usize = 2;
@@ -47,36 +47,76 @@ struct Part {
 }
 
 impl Registry {
-    /// Sends an image to the registry of `reference`, under its tag (`latest` without). Only blobs that the repository
-    /// lacks are sent, and those not that another repository of the registry is known to have.
+    /// Sends an image, or an index with all its images, to the registry of `reference`, under its tag (`latest`
+    /// without). Only blobs that the repository lacks are sent, and those not that another repository of the registry
+    /// is known to have. The tag comes last: whoever pulls it finds everything that it leads to.
     ///
     /// # Errors
-    /// When the image or a layer is not in the store, or the registry does not take it.
+    /// When an image or a layer is not in the store, or the registry does not take it.
     pub fn push(
         &self,
         store: &Store,
-        image: ImageId,
+        what: impl Into<Named>,
         reference: &Reference,
         options: &PushOptions,
         progress: &dyn Progress,
     ) -> Result<Pushed, RegistryError> {
-        let reference = reference.clone().with_default_tag();
+        let (what, reference) = (what.into(), reference.clone().with_default_tag());
         let name = reference.familiar();
         let (Some(tag), None) = (reference.tag(), reference.digest()) else {
             return Err(RegistryError::document(&name, "cannot push a digest reference"));
         };
-        let image = store.image(image)?.ok_or(RegistryError::NoImageId(image))?;
-        let parts = parts(store, &image, &reference, options)?;
+        let ids = store.images_of(what)?;
+        if ids.is_empty() {
+            return Err(RegistryError::NoImageId(what));
+        }
+        let mut images = Vec::with_capacity(ids.len());
         let mut scope = Scope::push(reference.path());
-        for path in parts.iter().flat_map(|part| &part.mounts) {
-            scope = scope.with(Scope::pull(path));
+        for id in ids {
+            let image = store.image(id)?.ok_or(RegistryError::NoImageId(id.into()))?;
+            let parts = parts(store, &image, &reference, options)?;
+            for path in parts.iter().flat_map(|part| &part.mounts) {
+                scope = scope.with(Scope::pull(path));
+            }
+            images.push((image, parts));
         }
         let retry = Retry::new(self.settings(), progress);
         let endpoint = self.endpoint(reference.domain())?;
         let repository = self.repository(endpoint, reference.path(), scope, &retry);
         progress.event(Event::Resolving { image: &name, host: repository.endpoint.host() });
-        let (made, failure) = workers::run(&parts, self.settings().parallel, &retry, |part| {
-            send_part(store, &repository, part, &reference, options)
+        let push = Push { store, repository: &repository, reference: &reference, options };
+        match what {
+            Named::Image(_) => {
+                let (image, parts) = &images[0];
+                let (document, sent) = push.image(image, parts)?;
+                push.put(tag, &document, sent)
+            }
+            Named::Index(_) => push.index(tag, &images),
+        }
+    }
+}
+
+/// A push under way.
+struct Push<'a> {
+    store: &'a Store,
+    repository: &'a Repository<'a>,
+    reference: &'a Reference,
+    options: &'a PushOptions,
+}
+
+/// A manifest or an index to be sent.
+struct Document {
+    media_type: String,
+    bytes: Vec<u8>,
+}
+
+impl Push<'_> {
+    /// Sends what an image consists of. Returns its manifest, and how many bytes were sent.
+    fn image(&self, image: &Image, parts: &[Part]) -> Result<(Document, u64), RegistryError> {
+        let Self { store, repository, reference, options } = *self;
+        let parallel = repository.settings().parallel;
+        let (made, failure) = workers::run(parts, parallel, repository.retry, |part| {
+            send_part(store, repository, part, reference, options)
         });
         if let Some(error) = failure {
             return Err(error);
@@ -86,7 +126,7 @@ impl Registry {
         let mut sent = made.iter().map(|(_, _, sent)| sent).sum();
         if !repository.has_blob(config.digest)? {
             let bytes = &image.bytes;
-            upload(&repository, config.digest, config.size, None, || {
+            upload(repository, config.digest, config.size, None, || {
                 Ok(Box::new(&bytes[..]) as Box<dyn Read>)
             })?;
             sent += config.size;
@@ -98,9 +138,37 @@ impl Registry {
         let manifest = manifest(config, &layers);
         let bytes = to_vec_go_pretty(&manifest);
         let digest = ManifestDigest(Digest::of(&bytes));
-        progress.event(Event::Manifest { digest, layers: layers.len() });
-        repository.put_manifest(tag, &manifest.media_type, &bytes)?;
-        Ok(Pushed { digest, size: bytes.len() as u64, sent })
+        repository.retry.progress.event(Event::Manifest { digest, layers: layers.len() });
+        Ok((Document { media_type: manifest.media_type, bytes }, sent))
+    }
+
+    /// Sends all images by their digests, and then what leads to them.
+    fn index(&self, tag: &str, images: &[(Image, Vec<Part>)]) -> Result<Pushed, RegistryError> {
+        let (mut manifests, mut all) = (Vec::with_capacity(images.len()), 0);
+        for (image, parts) in images {
+            let (document, sent) = self.image(image, parts)?;
+            let digest = Digest::of(&document.bytes);
+            self.put(&digest.to_string(), &document, sent)?;
+            let size = document.bytes.len() as u64;
+            let descriptor = Descriptor::new(&document.media_type, BlobDigest(digest), size);
+            manifests.push(Descriptor { platform: Some(image.config.platform()), ..descriptor });
+            all += sent;
+        }
+        let is_docker = manifests.iter().all(|one| one.media_type == media_type::DOCKER_MANIFEST);
+        let media_type = if is_docker { media_type::DOCKER_LIST } else { media_type::OCI_INDEX }.to_owned();
+        let index = Index {
+            schema_version: 2,
+            media_type: media_type.clone(),
+            manifests,
+            annotations: BTreeMap::new(),
+        };
+        self.put(tag, &Document { media_type, bytes: to_vec_go_pretty(&index) }, all)
+    }
+
+    fn put(&self, under: &str, document: &Document, sent: u64) -> Result<Pushed, RegistryError> {
+        let Document { media_type, bytes } = document;
+        self.repository.put_manifest(under, media_type, bytes)?;
+        Ok(Pushed { digest: ManifestDigest(Digest::of(bytes)), size: bytes.len() as u64, sent })
     }
 }
 
