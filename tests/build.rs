@@ -179,3 +179,42 @@ fn names_that_are_no_text_and_a_strict_umask() {
     assert_eq!(std::fs::read(sandbox.work().join("out/deep/er").join(odd)).expect("its name is kept"), b"b");
     assert_eq!(std::fs::read(sandbox.path("out/deep/er/link")).expect("the link leads there"), b"b");
 }
+
+#[test]
+fn times_are_rewritten_when_asked_for() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    const EPOCH: u64 = 1_300_000_000;
+    let old = sandbox.write("old", "x");
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_200_000_000);
+    std::fs::File::open(old).and_then(|file| file.set_modified(time)).expect("its time is set");
+    sandbox.write("new", "y");
+    let dockerfile = "FROM busybox\nCOPY old new /dir/\nRUN touch /made && ln /made /linked && rm /bin/yes && mkdir -m 1777 /d\nRUN touch -d @1 /very-old\n";
+    let epoch = format!("SOURCE_DATE_EPOCH={EPOCH}");
+    let output = "type=docker,dest=x.tar,rewrite-timestamp=true";
+    let args = ["-t", "x", "--no-cache", "--build-arg", &epoch, "-o", output];
+    let build = || {
+        sandbox.build(dockerfile, &args).succeeded();
+        std::fs::read(sandbox.path("x.tar")).expect("the archive")
+    };
+    let archive = build();
+    let image = Image::only(&archive);
+    let time = |path: &str| image.tree[path].mtime;
+    assert_eq!(
+        (time("dir/old"), time("dir/new"), time("made"), time("very-old")),
+        (1_200_000_000, EPOCH, EPOCH, 1)
+    );
+    assert_eq!(image.tree["made"].kind, crate::support::archive::Kind::Hardlink("linked".into()));
+    assert_eq!((image.tree["d"].mode, image.tree.contains_key("bin/yes")), (0o1777, false));
+    let layers =
+        |config: &serde_json::Value| config["rootfs"]["diff_ids"].as_array().cloned().expect("a list");
+    let base = Image::only(&std::fs::read(crate::support::BUSYBOX).expect("the fixture"));
+    let (all, of_base) = (layers(&image.config), layers(&base.config));
+    assert_eq!(all[..of_base.len()], of_base, "the base stays as it is");
+    assert!(build() == archive, "the same again, although every step ran again");
+
+    let plain = ["-t", "y", "--build-arg", &epoch, "-o", "type=docker,dest=x.tar"];
+    sandbox.build(dockerfile, &plain).succeeded();
+    let image = Image::only(&std::fs::read(sandbox.path("x.tar")).expect("the archive"));
+    assert!(image.tree["made"].mtime > EPOCH, "the cache has the times as they were");
+    sandbox.build(dockerfile, &["-o", output]).ended_with(1).saying("needs a time");
+}

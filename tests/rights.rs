@@ -96,6 +96,18 @@ fn keys_of_a_real_agent() {
 }
 
 #[test]
+fn repositories_behind_ssh_are_fetched_with_the_same_keys() {
+    let sandbox = Sandbox::new();
+    let _agent = UnixListener::bind(sandbox.path("agent.sock")).expect("a socket");
+    let socket = sandbox.path("agent.sock");
+    sandbox.write("Dockerfile", "FROM scratch\nADD ssh://git@127.0.0.1/x.git /\n");
+    let args = ["build", "--ssh", &format!("default={socket}"), "."];
+    let mut build = sandbox.command(&args);
+    build.env("GIT_SSH_COMMAND", "echo \"with $SSH_AUTH_SOCK\" >&2; false").env("SSH_AUTH_SOCK", "/nowhere");
+    crate::support::Outcome::of(build, &args).ended_with(1).saying(&format!("with {socket}"));
+}
+
+#[test]
 fn what_has_to_be_allowed() {
     let Some(sandbox) = Sandbox::with_containers() else { return };
     let dockerfile = "FROM busybox\nRUN touch /before\nRUN --security=insecure grep -E 'Cap(Inh|Eff|Amb)|Seccomp:' \

@@ -50,12 +50,13 @@ pub fn build(
     cancel: &Cancel,
 ) -> Result<Built, BuildError> {
     let pins = Arc::new(Pins::open(request.lock.as_ref())?);
-    let fetch = Remote::new(store, request.proxies.clone(), Arc::clone(&pins));
+    let fetch = Remote::new(store, request, Arc::clone(&pins));
     let inputs = Inputs::open(store, request, &fetch, cancel)?;
     let source = Source { registry: &request.registry, policy: request.pull, pins: &pins, observer };
     let mut bases = StoreBases::pulling(store, source);
     let (work, options) = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
     crate::entitlements::check(&work, request.allow, &inputs.file)?;
+    output::check(request, &work.targets)?;
     let (bases, named) = bases.into_images();
     let recipe = Recipe::new(&inputs.file.text, &options, named, work.origins(&request.platforms));
     let dockerfile = explain::dockerfile(inputs.path.as_deref());
@@ -240,8 +241,12 @@ fn finish(session: &Session<'_>, file: &Arc<SourceFile>) -> Result<Built, Stop> 
     for chain in &chains {
         session.obtain(chain).map_err(located)?;
     }
-    let image = if output::wants_image(session.request) { Some(put_images(session, &chains)?) } else { None };
-    output::write(session, &chains, image)?;
+    let rewritten = output::rewritten(session, &chains)?;
+    let image = match output::wants_image(session.request) {
+        true => Some(put_images(session, &rewritten)?),
+        false => None,
+    };
+    output::write(session, &rewritten, image)?;
     output::write_caches(session, &chains)?;
     Ok(Built { image })
 }

@@ -53,6 +53,8 @@ pub struct Request {
     pub names: Vec<Reference>,
     /// `--output`, beside the image in the store.
     pub outputs: Vec<Output>,
+    /// `rewrite-timestamp=true` of an output: no time in the image's own layers is after SOURCE_DATE_EPOCH.
+    pub rewrite_times: bool,
     /// Where base images come from that are not in the store.
     pub registry: Registry,
     /// `--pull`: when a registry is asked for a base image.

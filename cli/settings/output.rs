@@ -18,6 +18,8 @@ pub(crate) struct OutputSettings {
     pub(crate) target: OutputTarget,
     /// How the image is pushed under its names; None if it is not.
     pub(crate) push: Option<PushOptions>,
+    /// `rewrite-timestamp=true`.
+    pub(crate) rewrite_times: bool,
 }
 
 /// The forms of a result.
@@ -89,7 +91,7 @@ impl OutputSettings {
     /// `--push`.
     pub(super) fn pushed() -> Self {
         let push = Some(PushOptions::default());
-        Self { format: OutputFormat::Image, target: OutputTarget::Store, push }
+        Self { format: OutputFormat::Image, target: OutputTarget::Store, push, rewrite_times: false }
     }
 
     /// `DIR`, `-` or `type=…,dest=…`. Names given as `name=` are returned beside it.
@@ -104,6 +106,7 @@ impl OutputSettings {
                 .map(|o| (o, Vec::new()));
         }
         let (mut kind, mut dest, mut names, mut tar) = (None, None, Vec::new(), true);
+        let mut rewrite_times = false;
         let mut push = PushMembers::default();
         for (key, value) in pairs::members("--output", text)? {
             if push.take(&key, &value).map_err(wrong)? {
@@ -113,6 +116,10 @@ impl OutputSettings {
                 "type" => kind = Some(value),
                 "dest" | "output" => dest = Some(value),
                 "name" => names.extend(value.split(',').map(str::to_owned)),
+                "rewrite-timestamp" => {
+                    rewrite_times =
+                        value.parse().map_err(|_| wrong("rewrite-timestamp= is true or false"))?;
+                }
                 "tar" => tar = value.parse().map_err(|_| wrong("tar= is true or false"))?,
                 _ => return Err(wrong(&format!("{key}= is not supported"))),
             }
@@ -140,7 +147,7 @@ impl OutputSettings {
             return Err(wrong("push= is for type=image"));
         }
         let output = Self::checked(format, dest.as_deref(), stdout_is_terminal, wrong)?;
-        Ok((Self { push, ..output }, names))
+        Ok((Self { push, rewrite_times, ..output }, names))
     }
 
     fn checked(
@@ -167,7 +174,7 @@ impl OutputSettings {
             (_, Some("")) => return Err(wrong("dest= is empty")),
             (_, Some(path)) => OutputTarget::Path(path.into()),
         };
-        Ok(Self { format, target, push: None })
+        Ok(Self { format, target, push: None, rewrite_times: false })
     }
 }
 
@@ -200,7 +207,8 @@ mod tests {
             ("type=registry,compression=lzma", None),
             ("type=registry,compression=gzip,compression-level=12", None),
             ("dest=x", None),
-            ("type=tar,dest=x,rewrite-timestamp=true", None),
+            ("type=tar,dest=x,rewrite-timestamp=true", Some((OutputFormat::Tar, path("x")))),
+            ("type=tar,dest=x,rewrite-timestamp=maybe", None),
         ] {
             let got = OutputSettings::parse(text, false).ok().map(|(o, _)| (o.format, o.target));
             assert_eq!(got, want, "{text}");

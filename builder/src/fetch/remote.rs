@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use rbuild_image::registry::Proxies;
 use rbuild_image::store::Store;
 
 use super::Http;
 use super::git::{Checkout, Git, GitError, GitUrl};
 use crate::copy::{CopyError, Fetch, Fetched};
 use crate::lock::{Pin, Pins};
+use crate::request::Request;
 
 /// Downloads and checkouts, kept in a store.
 #[derive(Debug)]
@@ -19,10 +19,13 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// With what a store remembers, and what a lock says.
+    /// With what a store remembers, and what a lock says. Repositories are fetched with the keys that the steps of
+    /// the build get by default.
     #[must_use]
-    pub(crate) fn new(store: &Store, proxies: Proxies, pins: Arc<Pins>) -> Self {
-        Self { http: Http::new(store.clone(), proxies), git: Git::new(store.clone()), pins }
+    pub(crate) fn new(store: &Store, request: &Request, pins: Arc<Pins>) -> Self {
+        let http = Http::new(store.clone(), request.proxies.clone());
+        let git = Git::new(store.clone(), request.ssh.get("default").cloned());
+        Self { http, git, pins }
     }
 
     /// A repository's files.

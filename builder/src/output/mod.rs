@@ -1,11 +1,13 @@
 //! What a build leaves behind beside the image in the store: archives and folders.
 
 mod archive;
+mod clamp;
 mod files;
 
 use std::time::Instant;
 
 use rbuild_image::store::Named;
+use rbuild_parser::plan::Target;
 
 use crate::carry::export;
 use crate::chain::Chain;
@@ -18,6 +20,34 @@ use crate::session::Session;
 pub(crate) fn wants_image(request: &Request) -> bool {
     let files = |output: &Output| matches!(output.kind, OutputKind::Tar | OutputKind::Local);
     !request.names.is_empty() || request.outputs.is_empty() || !request.outputs.iter().all(files)
+}
+
+/// The chains of all targets, without times after the epoch if that is asked for.
+pub(crate) fn rewritten(session: &Session<'_>, chains: &[Chain]) -> Result<Vec<Chain>, BuildError> {
+    if !session.request.rewrite_times {
+        return Ok(chains.to_vec());
+    }
+    let what = "the layers with their times rewritten";
+    let started = Instant::now();
+    session.observer.on(Event::Exporting { what });
+    let one = |(target, chain): (&Target, &Chain)| {
+        let Some(epoch) = target.epoch else { return Ok(chain.clone()) };
+        let base = target.base.map_or(0, |id| session.bases[id.0 as usize].layers.len());
+        clamp::clamp(session.store, chain, base, epoch)
+            .map_err(|cause| BuildError::Output { what: what.to_owned(), cause })
+    };
+    let rewritten = session.work.targets.iter().zip(chains).map(one).collect::<Result<_, _>>()?;
+    session.observer.on(Event::Exported { what, duration: started.elapsed() });
+    Ok(rewritten)
+}
+
+/// Fails, before anything runs, if times are to be rewritten to what nobody said.
+pub(crate) fn check(request: &Request, targets: &[Target]) -> Result<(), BuildError> {
+    if !request.rewrite_times || targets.iter().all(|target| target.epoch.is_some()) {
+        return Ok(());
+    }
+    let cause = "rewrite-timestamp=true needs a time: --build-arg SOURCE_DATE_EPOCH=SECONDS".to_owned();
+    Err(BuildError::Output { what: "the image".to_owned(), cause })
 }
 
 /// Writes all outputs of a finished build.

@@ -50,7 +50,10 @@ pub use identity::OwnTimes;
 pub use merge::{copy_attributes, merge_upper};
 pub use normalize::normalize;
 pub(crate) use remove::remove_tree;
-pub use seal::{Identified, Sealed, TarSummary, diff_id, identify, identity, seal, write_tar};
+pub use seal::{
+    Identified, Sealed, TarSummary, diff_id, has_times_after, identify, identity, seal, write_clamped_tar,
+    write_tar,
+};
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
 pub use unpack::{Unpacked, unpack, unpack_over};
 pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};

@@ -21,6 +21,7 @@ use super::identity::{Identity, OwnTimes};
 use super::tar::END;
 use super::walk::walk;
 use crate::digest::{DiffId, Digest, Hasher, LayerId};
+use crate::time::Timestamp;
 
 /// Pieces that are read before the hashing thread wants them: memory against stalls.
 const AHEAD: usize = 8;
@@ -105,6 +106,31 @@ pub fn write_tar(
     out: &mut impl Write,
 ) -> Result<TarSummary, LayerError> {
     stream(dir, &walk(dir, flavour)?, false, Some(out)).map(|streamed| streamed.0)
+}
+
+/// Whether something in the layer was changed after `latest`, in seconds since 1970.
+///
+/// # Errors
+/// When the layer cannot be listed.
+pub fn has_times_after(dir: BorrowedFd<'_>, flavour: Flavour, latest: i64) -> Result<bool, LayerError> {
+    Ok(walk(dir, flavour)?.iter().any(|entry| entry.mtime.secs > latest))
+}
+
+/// As [`write_tar`], with `latest` in the place of every later time.
+///
+/// # Errors
+/// As [`write_tar`].
+pub fn write_clamped_tar(
+    dir: BorrowedFd<'_>,
+    flavour: Flavour,
+    latest: i64,
+    out: &mut impl Write,
+) -> Result<TarSummary, LayerError> {
+    let mut entries = walk(dir, flavour)?;
+    for entry in entries.iter_mut().filter(|entry| entry.mtime.secs > latest) {
+        entry.mtime = Timestamp::new(latest, 0);
+    }
+    stream(dir, &entries, false, Some(out)).map(|streamed| streamed.0)
 }
 
 /// Identity, DiffID and, if wanted, the tar: every file is read once.

@@ -98,10 +98,11 @@ impl Checkout {
 }
 
 impl Git {
-    /// With the repositories of a store.
+    /// With the repositories of a store. For those behind ssh, the keys of `agent` are used: the socket of an SSH
+    /// agent in the place of the environment's.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store, program: Program::new() }
+    pub fn new(store: Store, agent: Option<PathBuf>) -> Self {
+        Self { store, program: Program::new(agent) }
     }
 
     /// One that fetches from folders of this machine.

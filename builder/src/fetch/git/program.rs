@@ -2,7 +2,7 @@
 //! name places that are not on the network.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::GitError;
@@ -14,16 +14,18 @@ const PROTOCOLS: &str = "http:https:git:ssh";
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     protocols: &'static str,
+    /// The agent whose keys ssh uses; None for the one of the environment.
+    agent: Option<PathBuf>,
 }
 
 impl Program {
-    pub(super) fn new() -> Self {
-        Self { protocols: PROTOCOLS }
+    pub(super) fn new(agent: Option<PathBuf>) -> Self {
+        Self { protocols: PROTOCOLS, agent }
     }
 
     /// For repositories in folders of this machine: only the store's own.
     pub(super) fn local() -> Self {
-        Self { protocols: "file" }
+        Self { protocols: "file", agent: None }
     }
 
     /// Runs git, and gives what it says on standard output.
@@ -55,6 +57,9 @@ impl Program {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
+        if let Some(agent) = &self.agent {
+            command.env("SSH_AUTH_SOCK", agent);
+        }
         // A git that runs rbuild (in a hook, say) must not have its repository taken for ours.
         for name in [
             "GIT_DIR",
