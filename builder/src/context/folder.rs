@@ -3,13 +3,16 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat};
 use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::meta::{Kind, Meta};
 use super::sieve::Sieve;
 use super::source::Found;
+
+/// Bytes of names that one call brings.
+const LISTING: usize = 32 * 1024;
 
 /// A folder of the host. Its files belong to 0:0, its sockets are empty files (spec 5.1).
 #[derive(Debug)]
@@ -38,15 +41,17 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = open_below(self.root(), dir, flags)
             .map_err(|cause| ContextError::io("open directory", dir, cause))?;
-        let reader = Dir::read_from(&fd).map_err(|cause| ContextError::io("read directory", dir, cause))?;
+        let failed = |cause| ContextError::io("read directory", dir, cause);
+        let mut buffer = Vec::with_capacity(LISTING);
+        let mut reader = RawDir::new(&fd, buffer.spare_capacity_mut());
         let mut found = Vec::new();
-        for entry in reader {
-            let entry = entry.map_err(|cause| ContextError::io("read directory", dir, cause))?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
+        while let Some(entry) = reader.next() {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let path = || super::path::join(dir, name);
+            let path = || super::path::join(dir, name.to_bytes());
             let meta = match Meta::at(&fd, name) {
                 Ok(meta) => as_sent(meta),
                 // Somebody removed it since the directory was read: then it is not there.
@@ -61,7 +66,7 @@ impl Folder {
                 ),
                 _ => None,
             };
-            found.push(Found { name: name.to_vec(), layer: 0, meta, link, node: None });
+            found.push(Found { name: name.to_bytes().to_vec(), layer: 0, meta, link, node: None });
         }
         Ok(found)
     }
@@ -73,7 +78,7 @@ impl Folder {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
             Err(cause) => return Err(ContextError::io("stat", path, cause)),
         };
-        let meta = Meta::at(&fd, b"").map_err(|cause| ContextError::io("stat", path, cause))?;
+        let meta = Meta::at(&fd, c"").map_err(|cause| ContextError::io("stat", path, cause))?;
         let link = match meta.kind {
             Kind::Symlink => Some(
                 readlinkat(&fd, "", Vec::new())

@@ -4,18 +4,22 @@
 //! that counts: programs can set every other. A file that changed within the same tick of the clock in which it
 //! was read could change again without a trace, so such files are not remembered at all (git calls them racily
 //! clean). For files of layers, which never change but get more links, the time of creation stands in.
+//!
+//! On disk and in memory the entries are one table of fixed width, sorted by inode: a build reads it with one call
+//! and looks entries up where they lie. Making a map of them first would cost as much as looking at every file.
 
+use std::cmp::Ordering as CmpOrdering;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::meta::{FileTime, Inode, Meta};
 
 /// Changes with every change of the format.
-const MAGIC: &[u8; 8] = b"rbhash\0\x01";
+const MAGIC: &[u8; 8] = b"rbhash\0\x02";
 const ENTRY_SIZE: usize = 93;
 const CHECKSUM_SIZE: usize = 32;
 /// Files that no build looked at for so many days are forgotten.
@@ -55,19 +59,15 @@ impl Stamp {
     }
 }
 
-#[derive(Debug)]
-struct Entry {
-    stamp: Stamp,
-    known: Known,
-    seen_day: AtomicU32,
-}
-
 /// Content hashes of files by their metadata, kept in a file between builds.
 #[derive(Debug, Default)]
 pub struct HashCache {
     path: Option<PathBuf>,
-    loaded: HashMap<Inode, Entry>,
+    loaded: Table,
     learned: Mutex<HashMap<Inode, (Stamp, Known)>>,
+    /// Day of the build, counted from 1970.
+    today: u32,
+    /// Some entry that was used bears an old mark "last seen".
     stale: AtomicBool,
 }
 
@@ -82,8 +82,8 @@ impl HashCache {
     /// memory: all that it costs is reading files again.
     #[must_use]
     pub fn load(path: &Path) -> Arc<Self> {
-        let loaded = std::fs::read(path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        Arc::new(Self { path: Some(path.to_owned()), loaded, ..Self::default() })
+        let loaded = std::fs::read(path).ok().and_then(Table::new).unwrap_or_default();
+        Arc::new(Self { path: Some(path.to_owned()), loaded, today: days(now()), ..Self::default() })
     }
 
     /// Writes the memory for later builds, if there is anything new in it.
@@ -111,14 +111,13 @@ impl HashCache {
     /// What is known about a file that looks like this. `immutable` are the files of layers.
     pub(crate) fn get(&self, meta: &Meta, immutable: bool) -> Option<Known> {
         let stamp = Stamp::of(meta, immutable);
-        if let Some(entry) = self.loaded.get(&meta.inode)
+        if let Some((index, entry)) = self.loaded.find(meta.inode)
             && entry.stamp == stamp
         {
-            let today = days(now());
-            if entry.seen_day.load(Ordering::Relaxed) + STALE_DAYS < today {
+            if entry.seen_day + STALE_DAYS < self.today {
                 self.stale.store(true, Ordering::Relaxed);
             }
-            entry.seen_day.store(today, Ordering::Relaxed);
+            self.loaded.used[index].store(true, Ordering::Relaxed);
             return Some(entry.known);
         }
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,23 +135,82 @@ impl HashCache {
     }
 
     fn encode(&self, learned: &HashMap<Inode, (Stamp, Known)>) -> Vec<u8> {
-        let today = days(now());
-        let mut bytes = Vec::with_capacity(
-            MAGIC.len() + CHECKSUM_SIZE + ENTRY_SIZE * (self.loaded.len() + learned.len()),
-        );
-        bytes.extend_from_slice(MAGIC);
-        for (inode, entry) in &self.loaded {
-            let seen = entry.seen_day.load(Ordering::Relaxed);
-            if !learned.contains_key(inode) && seen + KEPT_DAYS >= today {
-                put(&mut bytes, *inode, &entry.stamp, &entry.known, seen);
+        let kept = self.loaded.iter().filter_map(|(index, inode, mut entry)| {
+            if self.loaded.used[index].load(Ordering::Relaxed) {
+                entry.seen_day = self.today;
             }
-        }
-        for (inode, (stamp, known)) in learned {
-            put(&mut bytes, *inode, stamp, known, today);
+            let is_kept = !learned.contains_key(&inode) && entry.seen_day + KEPT_DAYS >= self.today;
+            is_kept.then_some((inode, entry))
+        });
+        let new = learned.iter().map(|(inode, (stamp, known))| {
+            (*inode, Entry { stamp: *stamp, known: *known, seen_day: self.today })
+        });
+        let mut entries: Vec<(Inode, Entry)> = kept.chain(new).collect();
+        entries.sort_unstable_by_key(|(inode, _)| *inode);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + CHECKSUM_SIZE + ENTRY_SIZE * entries.len());
+        bytes.extend_from_slice(MAGIC);
+        for (inode, entry) in &entries {
+            entry.put(*inode, &mut bytes);
         }
         let checksum = blake3::hash(&bytes);
         bytes.extend_from_slice(checksum.as_bytes());
         bytes
+    }
+}
+
+/// What an entry of the table says, besides the inode.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    stamp: Stamp,
+    known: Known,
+    /// The last day on which a build looked at the file.
+    seen_day: u32,
+}
+
+/// The entries of earlier builds, sorted by inode, as they stand in the file.
+#[derive(Debug, Default)]
+struct Table {
+    bytes: Vec<u8>,
+    /// For each entry, whether this build found the file unchanged.
+    used: Vec<AtomicBool>,
+}
+
+impl Table {
+    /// Takes over the bytes of the file if they are whole.
+    fn new(mut bytes: Vec<u8>) -> Option<Self> {
+        let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_SIZE)?)?;
+        if blake3::hash(body).as_bytes() != checksum {
+            return None;
+        }
+        let count = body.strip_prefix(MAGIC.as_slice())?.len() / ENTRY_SIZE;
+        bytes.truncate(MAGIC.len() + count * ENTRY_SIZE);
+        Some(Self { bytes, used: (0..count).map(|_| AtomicBool::new(false)).collect() })
+    }
+
+    fn at(&self, index: usize) -> Fields<'_> {
+        let start = MAGIC.len() + index * ENTRY_SIZE;
+        Fields(&self.bytes[start..start + ENTRY_SIZE])
+    }
+
+    fn find(&self, inode: Inode) -> Option<(usize, Entry)> {
+        let (mut low, mut high) = (0, self.used.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let mut fields = self.at(middle);
+            match fields.inode()?.cmp(&inode) {
+                CmpOrdering::Less => low = middle + 1,
+                CmpOrdering::Greater => high = middle,
+                CmpOrdering::Equal => return Some((middle, fields.entry()?)),
+            }
+        }
+        None
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, Inode, Entry)> {
+        (0..self.used.len()).filter_map(|index| {
+            let mut fields = self.at(index);
+            Some((index, fields.inode()?, fields.entry()?))
+        })
     }
 }
 
@@ -172,38 +230,22 @@ fn is_racy(change: FileTime, read_at: FileTime) -> bool {
     nanos(read_at) - nanos(change) < margin
 }
 
-fn put(bytes: &mut Vec<u8>, inode: Inode, stamp: &Stamp, known: &Known, seen: u32) {
-    bytes.extend_from_slice(&inode.device.to_le_bytes());
-    bytes.extend_from_slice(&inode.number.to_le_bytes());
-    bytes.extend_from_slice(&stamp.size.to_le_bytes());
-    bytes.extend_from_slice(&stamp.mode.to_le_bytes());
-    for time in [stamp.mtime, stamp.change] {
-        bytes.extend_from_slice(&time.secs.to_le_bytes());
-        bytes.extend_from_slice(&time.nanos.to_le_bytes());
+impl Entry {
+    fn put(&self, inode: Inode, bytes: &mut Vec<u8>) {
+        let Self { stamp, known, seen_day } = self;
+        bytes.extend_from_slice(&inode.device.to_le_bytes());
+        bytes.extend_from_slice(&inode.number.to_le_bytes());
+        bytes.extend_from_slice(&stamp.size.to_le_bytes());
+        bytes.extend_from_slice(&stamp.mode.to_le_bytes());
+        for time in [stamp.mtime, stamp.change] {
+            bytes.extend_from_slice(&time.secs.to_le_bytes());
+            bytes.extend_from_slice(&time.nanos.to_le_bytes());
+        }
+        bytes.extend_from_slice(&known.content);
+        bytes.push(u8::from(known.has_xattrs));
+        bytes.extend_from_slice(&seen_day.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
     }
-    bytes.extend_from_slice(&known.content);
-    bytes.push(u8::from(known.has_xattrs));
-    bytes.extend_from_slice(&seen.to_le_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-}
-
-fn decode(bytes: &[u8]) -> Option<HashMap<Inode, Entry>> {
-    let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_SIZE)?)?;
-    if blake3::hash(body).as_bytes() != checksum {
-        return None;
-    }
-    let entries = body.strip_prefix(MAGIC.as_slice())?;
-    let mut loaded = HashMap::with_capacity(entries.len() / ENTRY_SIZE);
-    for entry in entries.chunks_exact(ENTRY_SIZE) {
-        let mut fields = Fields(entry);
-        let inode = Inode { device: fields.u64()?, number: fields.u64()? };
-        let (size, mode) = (fields.u64()?, fields.u32()?);
-        let (mtime, change) = (fields.time()?, fields.time()?);
-        let known = Known { content: fields.take()?, has_xattrs: fields.take::<1>()? == [1] };
-        let seen_day = AtomicU32::new(fields.u32()?);
-        loaded.insert(inode, Entry { stamp: Stamp { size, mode, mtime, change }, known, seen_day });
-    }
-    Some(loaded)
 }
 
 /// Little-endian fields, one after the other.
@@ -222,6 +264,18 @@ impl Fields<'_> {
 
     fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
+    }
+
+    fn inode(&mut self) -> Option<Inode> {
+        Some(Inode { device: self.u64()?, number: self.u64()? })
+    }
+
+    /// What follows the inode.
+    fn entry(&mut self) -> Option<Entry> {
+        let (size, mode) = (self.u64()?, self.u32()?);
+        let (mtime, change) = (self.time()?, self.time()?);
+        let known = Known { content: self.take()?, has_xattrs: self.take::<1>()? == [1] };
+        Some(Entry { stamp: Stamp { size, mode, mtime, change }, known, seen_day: self.u32()? })
     }
 
     fn time(&mut self) -> Option<FileTime> {
@@ -271,6 +325,25 @@ mod tests {
         second.save().unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before, "nothing new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn finds_each_of_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hashes");
+        for turn in 0..3 {
+            let cache = HashCache::load(&path);
+            // Every third in each turn, so that what is new lies between what was there.
+            (0..50).map(|step| step * 3 + turn).for_each(|n| {
+                cache.learn(&meta(n * 7, 100), false, now(), known(n as u8));
+            });
+            cache.save().unwrap();
+        }
+        let cache = HashCache::load(&path);
+        for n in 0..150 {
+            assert_eq!(cache.get(&meta(n * 7, 100), false), Some(known(n as u8)), "{n}");
+            assert_eq!(cache.get(&meta(n * 7 + 1, 100), false), None, "{n}");
+        }
     }
 
     #[test]

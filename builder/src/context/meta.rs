@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, statx};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// A point in time of a file system: seconds since 1970 and nanoseconds below a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -71,7 +72,7 @@ pub struct Inode {
 
 impl Meta {
     /// Metadata of `path` below `dir`, without following a link. An empty path is `dir` itself.
-    pub(crate) fn at(dir: impl AsFd, path: &[u8]) -> Result<Self, Errno> {
+    pub(crate) fn at(dir: impl AsFd, path: impl Arg) -> Result<Self, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
         statx(dir, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME).map(|stat| Self::from(&stat))
     }

@@ -16,6 +16,11 @@ thread_local! {
 }
 
 impl Context {
+    /// What earlier reads say about an entry.
+    pub(crate) fn remembered(&self, meta: &Meta) -> Option<Known> {
+        self.hashes().get(meta, !self.is_folder())
+    }
+
     /// Content hash of an entry and whether it has extended attributes; from memory if possible. The second
     /// value is false if it changed too recently to be remembered.
     pub(crate) fn known(&self, path: &[u8], layer: u32, meta: &Meta) -> Result<(Known, bool), ContextError> {
@@ -42,7 +47,7 @@ impl Context {
 
     /// Fails if an open file is not what it was when it was selected.
     pub(crate) fn check_unchanged(&self, file: &File, path: &[u8], meta: &Meta) -> Result<(), ContextError> {
-        let now = Meta::at(file, b"").map_err(|cause| ContextError::io("stat", path, cause))?;
+        let now = Meta::at(file, c"").map_err(|cause| ContextError::io("stat", path, cause))?;
         if now.unchanged_since(meta) {
             return Ok(());
         }

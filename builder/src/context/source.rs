@@ -236,8 +236,9 @@ impl Context {
             .filter(|(item, ..)| item.meta.kind == Kind::Dir)
             .map(|(item, _, marks, node)| self.visit(top, &item.path, node.as_ref(), filters, marks))
             .collect();
+        let inside: usize = below.iter().flatten().map(Vec::len).sum();
         let mut below = below.into_iter();
-        let mut items = Vec::with_capacity(here.len());
+        let mut items = Vec::with_capacity(here.len() + inside);
         for (item, verdict, ..) in here {
             let inside = match item.meta.kind {
                 Kind::Dir => below.next().unwrap_or_else(|| Ok(Vec::new()))?,
