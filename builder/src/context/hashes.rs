@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::meta::{FileTime, Inode, Meta};
@@ -63,7 +63,8 @@ impl Stamp {
 #[derive(Debug, Default)]
 pub struct HashCache {
     path: Option<PathBuf>,
-    loaded: Table,
+    /// Read when the first file is asked for: most instructions are no COPY.
+    loaded: OnceLock<Table>,
     learned: Mutex<HashMap<Inode, (Stamp, Known)>>,
     /// Day of the build, counted from 1970.
     today: u32,
@@ -78,12 +79,18 @@ impl HashCache {
         Arc::new(Self::default())
     }
 
-    /// Reads the memory of earlier builds. A file that is missing, damaged or of another version is an empty
-    /// memory: all that it costs is reading files again.
+    /// The memory of earlier builds. A file that is missing, damaged or of another version is an empty memory: all
+    /// that it costs is reading files again.
     #[must_use]
     pub fn load(path: &Path) -> Arc<Self> {
-        let loaded = std::fs::read(path).ok().and_then(Table::new).unwrap_or_default();
-        Arc::new(Self { path: Some(path.to_owned()), loaded, today: days(now()), ..Self::default() })
+        Arc::new(Self { path: Some(path.to_owned()), today: days(now()), ..Self::default() })
+    }
+
+    fn loaded(&self) -> &Table {
+        self.loaded.get_or_init(|| {
+            let bytes = self.path.as_ref().and_then(|path| std::fs::read(path).ok());
+            bytes.and_then(Table::new).unwrap_or_default()
+        })
     }
 
     /// Writes the memory for later builds, if there is anything new in it.
@@ -111,13 +118,14 @@ impl HashCache {
     /// What is known about a file that looks like this. `immutable` are the files of layers.
     pub(crate) fn get(&self, meta: &Meta, immutable: bool) -> Option<Known> {
         let stamp = Stamp::of(meta, immutable);
-        if let Some((index, entry)) = self.loaded.find(meta.inode)
+        let loaded = self.loaded();
+        if let Some((index, entry)) = loaded.find(meta.inode)
             && entry.stamp == stamp
         {
             if entry.seen_day + STALE_DAYS < self.today {
                 self.stale.store(true, Ordering::Relaxed);
             }
-            self.loaded.used[index].store(true, Ordering::Relaxed);
+            loaded.used[index].store(true, Ordering::Relaxed);
             return Some(entry.known);
         }
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,8 +143,9 @@ impl HashCache {
     }
 
     fn encode(&self, learned: &HashMap<Inode, (Stamp, Known)>) -> Vec<u8> {
-        let kept = self.loaded.iter().filter_map(|(index, inode, mut entry)| {
-            if self.loaded.used[index].load(Ordering::Relaxed) {
+        let loaded = self.loaded();
+        let kept = loaded.iter().filter_map(|(index, inode, mut entry)| {
+            if loaded.used[index].load(Ordering::Relaxed) {
                 entry.seen_day = self.today;
             }
             let is_kept = !learned.contains_key(&inode) && entry.seen_day + KEPT_DAYS >= self.today;

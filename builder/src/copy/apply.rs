@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rbuild_image::layer::{Flavour, View};
+use rbuild_image::layer::{Flavour, KnownContents, View};
 
 use super::error::CopyError;
 use super::merge;
@@ -13,7 +13,8 @@ use super::write;
 /// Writes the layer that a selection makes of a destination into `upper`, an empty directory, in the form that
 /// overlayfs mounts. Nothing is written if the rules of COPY forbid it.
 ///
-/// `upper` itself gets the attributes of the destination's root, as overlayfs would show them.
+/// `upper` itself gets the attributes of the destination's root, as overlayfs would show them. Of the files that
+/// became links to those of other layers, the contents are returned.
 ///
 /// # Errors
 /// Directories and files in each other's way, a source that changed since it was selected, or a failing write;
@@ -24,7 +25,7 @@ pub fn apply(
     upper: BorrowedFd<'_>,
     flavour: Flavour,
     links: Links<'_>,
-) -> Result<(), CopyError> {
+) -> Result<KnownContents, CopyError> {
     if selection.copy.link {
         // Made on nothing: such a layer does not depend on what is below it.
         let nothing = View::new(Vec::new(), flavour);

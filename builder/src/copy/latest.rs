@@ -3,19 +3,21 @@
 //! For every instruction there is one file in the store's folder `latest`: the layer, and of each file in it
 //! what a file has to be like to be equal. It is a hint and never an authority: what it names may be gone, and
 //! is looked at again before it is linked to; without it, files are copied.
+//!
+//! The entries stay as they stand in the file. What is looked up in is a sorted list of where they begin, by the
+//! first bytes of the content's digest, which are as good as random.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rbuild_image::digest::LayerId;
 
-use super::reuse::{Reuse, Wanted};
-use crate::context::FileTime;
+use super::reuse::{Reuse, Twin, Wanted};
+use crate::context::{ContentHash, FileTime};
 
 /// Changes with every change of the format.
 const MAGIC: &[u8; 8] = b"rblast\0\x01";
@@ -29,10 +31,9 @@ const KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Latest {
     file: PathBuf,
-    layer: Option<LayerId>,
-    /// Where the layer's files are, if it is still there.
-    root: Option<PathBuf>,
-    paths: HashMap<Wanted, Vec<u8>>,
+    earlier: Option<Earlier>,
+    /// The layer's files, if it is still there.
+    root: Option<OwnedFd>,
     made: Mutex<Vec<(Wanted, Vec<u8>)>>,
 }
 
@@ -44,17 +45,17 @@ impl Latest {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let file = folder.join(hasher.finalize().to_hex().as_str());
-        let (layer, paths) = fs::read(&file).ok().and_then(|bytes| decode(&bytes)).unzip();
-        Self { file, layer, root: None, paths: paths.unwrap_or_default(), made: Mutex::default() }
+        let earlier = fs::read(&file).ok().and_then(Earlier::read);
+        Self { file, earlier, root: None, made: Mutex::default() }
     }
 
     /// The layer that the instruction made last.
     pub(crate) fn layer(&self) -> Option<LayerId> {
-        self.layer
+        self.earlier.as_ref().map(|earlier| earlier.layer)
     }
 
-    /// Says where that layer's files are. Without this, nothing is found.
-    pub(crate) fn below(self, root: Option<PathBuf>) -> Self {
+    /// Opens that layer's files. Without this, nothing is found.
+    pub(crate) fn below(self, root: Option<OwnedFd>) -> Self {
         Self { root, ..self }
     }
 
@@ -71,10 +72,11 @@ impl Latest {
 }
 
 impl Reuse for Latest {
-    fn find(&self, wanted: &Wanted) -> Option<PathBuf> {
-        let root = self.root.as_ref()?;
-        let path = self.paths.get(wanted)?;
-        Some(root.join(std::ffi::OsString::from_vec(path.clone())))
+    fn find(&self, wanted: &Wanted, path: &[u8]) -> Option<Twin<'_>> {
+        let root = self.root.as_ref()?.as_fd();
+        let candidates = self.earlier.as_ref()?.of_content(&wanted.content).filter(|(it, _)| it == wanted);
+        let path = candidates.map(|(_, there)| there).max_by_key(|there| *there == path)?;
+        Some(Twin { root, path })
     }
 
     fn made(&self, wanted: &Wanted, path: &[u8]) {
@@ -129,27 +131,57 @@ fn encode(layer: LayerId, made: &[(Wanted, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(LayerId, HashMap<Wanted, Vec<u8>>)> {
-    let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_SIZE)?)?;
-    if blake3::hash(body).as_bytes() != checksum {
-        return None;
+/// What was remembered of the last layer.
+#[derive(Debug)]
+struct Earlier {
+    layer: LayerId,
+    bytes: Vec<u8>,
+    /// The first bytes of a content's digest, and where the entry begins; sorted.
+    index: Vec<([u8; 8], usize)>,
+}
+
+impl Earlier {
+    fn read(bytes: Vec<u8>) -> Option<Self> {
+        let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_SIZE)?)?;
+        if blake3::hash(body).as_bytes() != checksum {
+            return None;
+        }
+        let mut rest = body.strip_prefix(MAGIC.as_slice())?;
+        let layer = LayerId(take(&mut rest)?);
+        let mut index = Vec::new();
+        while !rest.is_empty() {
+            let start = body.len() - rest.len();
+            let (wanted, _) = entry(&mut rest)?;
+            index.push((prefix(&wanted.content), start));
+        }
+        index.sort_unstable();
+        Some(Self { layer, bytes, index })
     }
-    let mut rest = body.strip_prefix(MAGIC.as_slice())?;
-    let layer = LayerId(take(&mut rest)?);
-    let mut paths = HashMap::new();
-    while !rest.is_empty() {
-        let content = take(&mut rest)?;
-        let size = take(&mut rest).map(u64::from_le_bytes)?;
-        let mut number = || take(&mut rest).map(u32::from_le_bytes);
-        let (mode, uid, gid, nanos) = (number()?, number()?, number()?, number()?);
-        let secs = take(&mut rest).map(i64::from_le_bytes)?;
-        let length = usize::try_from(take(&mut rest).map(u64::from_le_bytes)?).ok()?;
-        let (path, after) = rest.split_at_checked(length)?;
-        rest = after;
-        let wanted = Wanted { content, size, mode, owner: (uid, gid), mtime: FileTime { secs, nanos } };
-        paths.insert(wanted, path.to_vec());
+
+    /// The entries whose content begins, and therefore most likely is, the same.
+    fn of_content(&self, content: &ContentHash) -> impl Iterator<Item = (Wanted, &[u8])> {
+        let wanted = prefix(content);
+        let first = self.index.partition_point(|(prefix, _)| *prefix < wanted);
+        let equal = self.index[first..].iter().take_while(move |(prefix, _)| *prefix == wanted);
+        equal.filter_map(|(_, start)| entry(&mut &self.bytes[*start..]))
     }
-    Some((layer, paths))
+}
+
+fn prefix(content: &ContentHash) -> [u8; 8] {
+    *content.first_chunk().expect("a digest is longer")
+}
+
+/// Takes an entry: what the file is like, and its path.
+fn entry<'a>(rest: &mut &'a [u8]) -> Option<(Wanted, &'a [u8])> {
+    let content = take(rest)?;
+    let size = take(rest).map(u64::from_le_bytes)?;
+    let mut number = || take(rest).map(u32::from_le_bytes);
+    let (mode, uid, gid, nanos) = (number()?, number()?, number()?, number()?);
+    let secs = take(rest).map(i64::from_le_bytes)?;
+    let length = usize::try_from(take(rest).map(u64::from_le_bytes)?).ok()?;
+    let (path, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some((Wanted { content, size, mode, owner: (uid, gid), mtime: FileTime { secs, nanos } }, path))
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -174,14 +206,17 @@ mod tests {
         let first = Latest::of(folder.path(), &parts);
         assert_eq!(first.layer(), None);
         first.made(&wanted(WORTH_BYTES), b"src/\xff name");
+        first.made(&wanted(WORTH_BYTES), b"src/twin");
         first.save(LayerId([9; 32]));
         let next = Latest::of(folder.path(), &parts);
         assert_eq!(next.layer(), Some(LayerId([9; 32])));
-        assert_eq!(next.find(&wanted(WORTH_BYTES)), None, "the layer's place is not known yet");
-        let next = next.below(Some("/layer".into()));
-        let expected = PathBuf::from(std::ffi::OsString::from_vec(b"/layer/src/\xff name".to_vec()));
-        assert_eq!(next.find(&wanted(WORTH_BYTES)), Some(expected));
-        assert_eq!(next.find(&wanted(1)), None);
+        assert!(next.find(&wanted(WORTH_BYTES), b"").is_none(), "the layer's place is not known yet");
+        let next = next.below(Some(fs::File::open(folder.path()).unwrap().into()));
+        let found = |path: &[u8]| next.find(&wanted(WORTH_BYTES), path).map(|twin| twin.path.to_vec());
+        assert_eq!(found(b"src/\xff name"), Some(b"src/\xff name".to_vec()));
+        assert_eq!(found(b"src/twin"), Some(b"src/twin".to_vec()), "of equal files the one of the same name");
+        assert!(found(b"src/new").is_some());
+        assert!(next.find(&wanted(1), b"src/twin").is_none());
         assert_eq!(Latest::of(folder.path(), &["stage-0", "COPY src", "/src/src"]).layer(), None);
     }
 
@@ -197,12 +232,12 @@ mod tests {
     #[test]
     fn damage_is_no_memory() {
         let whole = encode(LayerId([1; 32]), &[(wanted(1), b"a".to_vec())]);
-        assert!(decode(&whole).is_some());
+        assert!(Earlier::read(whole.clone()).is_some());
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            assert!(decode(&damaged).is_none(), "byte {at}");
-            assert!(decode(&whole[..at]).is_none(), "cut at {at}");
+            assert!(Earlier::read(damaged).is_none(), "byte {at}");
+            assert!(Earlier::read(whole[..at].to_vec()).is_none(), "cut at {at}");
         }
     }
 }

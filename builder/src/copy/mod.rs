@@ -46,6 +46,6 @@ pub use error::CopyError;
 pub use fetch::{Fetch, Fetched, NoNetwork};
 pub(crate) use latest::Latest;
 pub use owner::Owner;
-pub use reuse::{Links, Reuse, Wanted};
+pub use reuse::{Links, Reuse, Twin, Wanted};
 pub use select::{Selection, select};
 pub use workdir::make_workdir;

@@ -1,6 +1,6 @@
 //! Files that need not be written, since an earlier layer has them.
 
-use std::path::PathBuf;
+use std::os::fd::BorrowedFd;
 
 use super::owner::Owner;
 use crate::context::{ContentHash, FileTime};
@@ -47,10 +47,19 @@ impl std::fmt::Debug for Links<'_> {
 
 /// Knows files of the store that a new layer can link to. Asked only for files without extended attributes.
 pub trait Reuse: Sync {
-    /// A file that is equal in everything that `wanted` says and that will never change. That it still looks so
-    /// is checked; that it has this content is not.
-    fn find(&self, wanted: &Wanted) -> Option<PathBuf>;
+    /// A file that is equal in everything that `wanted` says and that will never change; of several, the one at
+    /// the same `path`. That it still looks so is checked; that it has this content is not.
+    fn find(&self, wanted: &Wanted, path: &[u8]) -> Option<Twin<'_>>;
 
     /// Takes note of a file that the new layer is going to have at `path`, relative to its root.
     fn made(&self, wanted: &Wanted, path: &[u8]);
+}
+
+/// Where a file of another layer is.
+#[derive(Debug, Clone, Copy)]
+pub struct Twin<'a> {
+    /// The root of that layer.
+    pub root: BorrowedFd<'a>,
+    /// Its path in it.
+    pub path: &'a [u8],
 }

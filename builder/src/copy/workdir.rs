@@ -37,5 +37,5 @@ pub fn make_workdir(workdir: &Workdir, dest: &View, upper: BorrowedFd<'_>) -> Re
             tree.set_times_of_new(mtime);
         }
     }
-    write::write(tree, None, upper, super::reuse::Links::Never)
+    write::write(tree, None, upper, super::reuse::Links::Never).map(drop)
 }

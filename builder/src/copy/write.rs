@@ -4,36 +4,38 @@
 //! attributes of directories, from the leaves to the root, because making an entry changes its directory's time.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+use rbuild_image::layer::KnownContents;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
-    chmodat, chownat, fchmod, fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat,
-    utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat,
+    chownat, fchmod, fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::data::Mover;
 use super::error::CopyError;
 use super::owner::Owner;
-use super::reuse::{Links, Reuse, Wanted};
+use super::reuse::{Links, Twin, Wanted};
 use super::select::Selection;
 use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree, XattrSource};
 use crate::context::path::{base_name, join, parent};
 use crate::context::xattr::{self, Xattrs};
-use crate::context::{ContextError, FileTime, Found, Inode, Kind, Known, Meta, now, open_below, read};
+use crate::context::{
+    ContentHash, ContextError, FileTime, Found, Inode, Kind, Known, Meta, now, open_below, read,
+};
 
-/// Writes the layer. `selection` is where its files come from; a tree of WORKDIR has none.
+/// Writes the layer. `selection` is where its files come from; a tree of WORKDIR has none. Says of the files that
+/// became links what is in them.
 pub(crate) fn write(
     mut tree: Tree<'_>,
     selection: Option<&Selection>,
     upper: BorrowedFd<'_>,
     links: Links<'_>,
-) -> Result<(), CopyError> {
+) -> Result<KnownContents, CopyError> {
     let hiding: Vec<NodeId> =
         (0..tree.nodes.len()).filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides)).collect();
     for id in hiding {
@@ -51,7 +53,8 @@ pub(crate) fn write(
     };
     writer.fill(upper, ROOT, b"")?;
     writer.more_names()?;
-    writer.finish_dir(upper, ROOT, b"")
+    writer.finish_dir(upper, ROOT, b"")?;
+    Ok(writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner).contents)
 }
 
 struct Writer<'t, 'a> {
@@ -61,10 +64,18 @@ struct Writer<'t, 'a> {
     links: Links<'t>,
     mover: Mover,
     us: Owner,
-    /// Inodes of other layers that this layer already has a link to: never two, they would become one file.
-    linked: Mutex<HashSet<Inode>>,
+    linked: Mutex<Linked>,
     /// Further names of files, by the file.
     names: Mutex<BTreeMap<NodeId, Vec<Vec<u8>>>>,
+}
+
+/// Files that are links to other layers' files.
+#[derive(Default)]
+struct Linked {
+    /// Never two links to one inode, they would become one file.
+    inodes: HashSet<Inode>,
+    /// What is known to be in them, by their paths in the new layer.
+    contents: KnownContents,
 }
 
 impl Writer<'_, '_> {
@@ -131,11 +142,8 @@ impl Writer<'_, '_> {
         with: &Attributes,
     ) -> Result<(), CopyError> {
         let xattrs = self.xattrs(with, content)?;
-        let wanted = self.wanted(content, with, &xattrs);
-        if let Some((reuse, wanted)) = &wanted {
-            reuse.made(wanted, path);
-        }
-        if self.link_instead(dir, name, content, with, wanted) {
+        let known = self.known_content(content).filter(|_| xattrs.is_empty());
+        if self.link_instead(dir, name, path, content, with, known) {
             return Ok(());
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -219,51 +227,48 @@ impl Writer<'_, '_> {
         Ok(Ok(()))
     }
 
-    /// A file of the source as others of its kind are looked for: None if it is not worth a link, which
-    /// an empty file never is, or if its content is not known.
-    fn wanted(&self, content: &Content, with: &Attributes, xattrs: &Xattrs) -> Option<(&dyn Reuse, Wanted)> {
-        let Links::Layer(Some(reuse)) = self.links else { return None };
-        let (Content::Source(found, at), selection, mtime) = (content, self.selection?, with.mtime?) else {
-            return None;
-        };
-        let (source, size) = (&selection.source, found.meta.size);
-        if size == 0 || !xattrs.is_empty() {
+    /// The content of a file of the source, if it has one and a memory knows it.
+    fn known_content(&self, content: &Content) -> Option<ContentHash> {
+        let (Content::Source(found, at), selection) = (content, self.selection?) else { return None };
+        if found.meta.size == 0 {
             return None;
         }
-        let known = source.hashes().get(&found.meta, !source.is_folder()).map(|known| known.content);
-        let content = known.or_else(|| {
+        let known = selection.source.remembered(&found.meta).map(|known| known.content);
+        known.or_else(|| {
             let hashed = selection.hashed.lock().unwrap_or_else(PoisonError::into_inner);
             hashed.get(at).copied()
-        })?;
-        Some((reuse, Wanted::new(content, size, with.mode, with.owner, mtime)))
+        })
     }
 
-    /// Links to an equal file of another layer, if there is one.
+    /// Links to an equal file of another layer, if there is one. An empty file is not worth a link.
     fn link_instead(
         &self,
         dir: BorrowedFd<'_>,
         name: &[u8],
+        path: &[u8],
         content: &Content,
         with: &Attributes,
-        wanted: Option<(&dyn Reuse, Wanted)>,
+        known: Option<ContentHash>,
     ) -> bool {
-        let (Content::Source(found, at), Some(selection), Some(mtime)) =
-            (content, self.selection, with.mtime)
+        let (Content::Source(found, at), Some(selection), Some(mtime), Links::Layer(reuse)) =
+            (content, self.selection, with.mtime, self.links)
         else {
             return false;
         };
-        if matches!(self.links, Links::Never) {
-            return false;
-        }
         let (source, meta) = (&selection.source, &found.meta);
-        if !source.is_folder() && meta.size > 0 && looks_as(meta, meta.size, with, mtime) {
-            return self.link(source.root_of(found.layer), at, meta.inode, dir, name);
+        let wanted = known.map(|known| Wanted::new(known, meta.size, with.mode, with.owner, mtime));
+        let reuse = reuse.zip(wanted.as_ref());
+        if let Some((reuse, wanted)) = reuse {
+            reuse.made(wanted, path);
         }
-        let Some(path) = wanted.and_then(|(reuse, wanted)| reuse.find(&wanted)) else { return false };
-        let Ok(path) = CString::new(path.into_os_string().into_encoded_bytes()) else { return false };
-        match Meta::at(CWD, path.to_bytes()) {
+        if !source.is_folder() && meta.size > 0 && looks_as(meta, meta.size, with, mtime) {
+            let twin = Twin { root: source.root_of(found.layer), path: at };
+            return self.link(twin, meta.inode, dir, name, path, known);
+        }
+        let Some(twin) = reuse.and_then(|(reuse, wanted)| reuse.find(wanted, path)) else { return false };
+        match Meta::at(twin.root, twin.path) {
             Ok(there) if there.kind == Kind::File && looks_as(&there, meta.size, with, mtime) => {
-                self.link(CWD, path.to_bytes(), there.inode, dir, name)
+                self.link(twin, there.inode, dir, name, path, known)
             }
             _ => false,
         }
@@ -271,15 +276,22 @@ impl Writer<'_, '_> {
 
     fn link(
         &self,
-        from: BorrowedFd<'_>,
-        path: &[u8],
+        twin: Twin<'_>,
         inode: Inode,
         dir: BorrowedFd<'_>,
         name: &[u8],
+        path: &[u8],
+        known: Option<ContentHash>,
     ) -> bool {
-        let is_first = self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(inode);
+        let linked = || self.linked.lock().unwrap_or_else(PoisonError::into_inner);
         // Another file system, too many links, a kernel that protects hard links: then it is copied.
-        is_first && linkat(from, path, dir, name, AtFlags::empty()).is_ok()
+        if !linked().inodes.insert(inode)
+            || linkat(twin.root, twin.path, dir, name, AtFlags::empty()).is_err()
+        {
+            return false;
+        }
+        linked().contents.extend(known.map(|known| (path.to_vec(), known)));
+        true
     }
 
     /// Gives files the further names that they have in the source.

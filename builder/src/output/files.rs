@@ -119,6 +119,7 @@ fn flatten(session: &Session<'_>, chain: &Chain, into: &OwnedFd) -> Result<(), S
     let nothing = session.view(&Chain::scratch()).map_err(|failure| failure.message)?;
     let selection = select(&copy, &source, &nothing, session.fetch).map_err(|cause| cause.to_string())?;
     apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never)
+        .map(drop)
         .map_err(|cause| cause.to_string())
 }
 

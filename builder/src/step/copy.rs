@@ -62,7 +62,8 @@ fn earlier_layer(session: &Session<'_>, step: &Step, copy: &Copy) -> Result<Late
     let latest = Latest::of(&folder, &[&step.stage, &step.text, &copy.dest]);
     let Some(id) = latest.layer() else { return Ok(latest) };
     let layer = session.store.layer(id).map_err(StepFailure::store)?;
-    Ok(latest.below(layer.map(|layer| layer.fs_path())))
+    let root = layer.map(|layer| layer.open_fs()).transpose().map_err(StepFailure::store)?;
+    Ok(latest.below(root))
 }
 
 fn write(
@@ -75,7 +76,8 @@ fn write(
     let started = Timestamp::now();
     let dest = session.view(parent)?;
     let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
-    apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), links).map_err(failure)?;
+    let known = apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), links);
+    making.knows(known.map_err(failure)?);
     Ok(OwnTimes::IgnoreSince(started))
 }
 
@@ -202,5 +204,6 @@ pub(crate) fn fill(session: &Session<'_>, copy: &Copy, folder: &std::path::Path)
     let selection = select(&copy, &source, &nothing, session.fetch).map_err(failure)?;
     let into = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| StepFailure::io(&format!("open {}", folder.display()), &cause.into()))?;
-    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never).map_err(failure)
+    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never).map_err(failure)?;
+    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use rbuild_image::layer::normalize;
+use rbuild_image::layer::{KnownContents, normalize};
 use rbuild_image::store::TempDir;
 
 use super::StepFailure;
@@ -16,13 +17,14 @@ pub(crate) struct Making<'a> {
     temp: TempDir,
     upper: OwnedFd,
     pub(crate) parent: &'a Chain,
+    known: OnceLock<KnownContents>,
 }
 
 impl<'a> Making<'a> {
     pub(crate) fn new(session: &Session<'_>, parent: &'a Chain) -> Result<Self, StepFailure> {
         let temp = session.store.temp().map_err(StepFailure::store)?;
         let upper = temp.make_dir("fs", 0o755).map_err(StepFailure::store)?;
-        Ok(Self { temp, upper, parent })
+        Ok(Self { temp, upper, parent, known: OnceLock::new() })
     }
 
     /// The folder that becomes the layer.
@@ -53,8 +55,14 @@ impl<'a> Making<'a> {
             .map_err(|cause| StepFailure::new(format!("failed to find what the step changed: {cause}")))
     }
 
-    /// The folder, ready to be published.
-    pub(crate) fn into_temp(self) -> TempDir {
-        self.temp
+    /// Takes note of what is in files that are links to those of other layers.
+    pub(crate) fn knows(&self, known: KnownContents) {
+        // Who fills the folder says it once; should it be said again, those files are read.
+        let _ = self.known.set(known);
+    }
+
+    /// The folder, ready to be published, and what need not be read of it.
+    pub(crate) fn into_parts(self) -> (TempDir, KnownContents) {
+        (self.temp, self.known.into_inner().unwrap_or_default())
     }
 }

@@ -154,11 +154,12 @@ fn make_layer(
     if has_log {
         session.store.put_log(digest, &making.log_path()).map_err(StepFailure::store)?;
     }
+    let (temp, known) = making.into_parts();
     let times = match outcome {
         Ok(times) => times,
-        Err(failure) => return Err(failure.leaving(making.into_temp())),
+        Err(failure) => return Err(failure.leaving(temp)),
     };
-    let layer = session.store.publish_layer(making.into_temp(), times).map_err(StepFailure::store)?;
+    let layer = session.store.publish_layer_knowing(temp, times, &known).map_err(StepFailure::store)?;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };
     session.record(digest, &record, &layer)?;

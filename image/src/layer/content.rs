@@ -4,10 +4,13 @@
 //! BLAKE3 of a large file is put together from its pieces' subtrees: it is the plain BLAKE3 of the content, however
 //! many threads read it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use rustix::buffer::spare_capacity;
 use rustix::io::{self, Errno};
 
 use super::entry::{Entry, EntryKind};
@@ -16,6 +19,18 @@ use super::{fs as at, tar, walk};
 
 /// Content of one piece in bytes. A power of two, as BLAKE3's subtrees have to be.
 pub(super) const PIECE: u64 = 1 << 20;
+
+/// Room for the bytes of a piece, so that its buffer never grows: what a piece counts for an entry is more than
+/// its header and padding, and only long paths have more of a header.
+pub(super) const BUFFER: usize = (PIECE as usize) + 16 * 1024;
+
+/// Contents that need not be read since they are known: the BLAKE3 of regular files without capabilities, by path.
+pub type KnownContents = HashMap<Vec<u8>, [u8; 32]>;
+
+thread_local! {
+    /// For content that is only hashed.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(BUFFER));
+}
 
 /// A part of a layer that one thread reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +43,15 @@ pub(super) enum Piece {
 
 /// Cuts a layer into pieces; their order is that of the tar.
 pub(super) fn pieces(entries: &[Entry]) -> Vec<Piece> {
+    cut(entries, size)
+}
+
+/// The same where some contents are known: to whoever reads for hashes only, those files are empty.
+pub(super) fn unknown_pieces(entries: &[Entry], known: &KnownContents) -> Vec<Piece> {
+    cut(entries, |entry| if known.contains_key(&entry.path) { 0 } else { size(entry) })
+}
+
+fn cut(entries: &[Entry], size: impl Fn(&Entry) -> u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let (mut start, mut gathered) = (0, 0);
     for (index, entry) in entries.iter().enumerate() {
@@ -54,15 +78,6 @@ pub(super) fn pieces(entries: &[Entry]) -> Vec<Piece> {
     pieces
 }
 
-/// What reading a piece is to yield.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    /// The bytes of the tar.
-    pub(super) tar: bool,
-    /// The hashes of the contents.
-    pub(super) hashes: bool,
-}
-
 /// What reading a piece yielded.
 #[derive(Default)]
 pub(super) struct Read {
@@ -80,59 +95,45 @@ pub(super) struct Content {
     pub(super) subtree: Option<ChainingValue>,
 }
 
-/// Reads a piece.
+/// Reads a piece: its part of the tar into `buffer`, which is empty, and the hashes of its contents if wanted.
 pub(super) fn read(
     root: BorrowedFd<'_>,
     entries: &[Entry],
     piece: &Piece,
-    wanted: Wanted,
+    hashes: bool,
+    mut buffer: Vec<u8>,
 ) -> Result<Read, LayerError> {
-    let mut out = Read::default();
-    let mut scratch = Vec::new();
+    let mut contents = Vec::new();
     match piece {
         Piece::Entries(range) => {
-            out.contents.reserve(range.len());
+            contents.reserve(range.len());
             for entry in &entries[range.clone()] {
-                let content = read_entry(root, entry, wanted, &mut out.tar, &mut scratch)?;
-                out.contents.push(content);
+                contents.push(read_entry(root, entry, hashes, &mut buffer)?);
             }
         }
         Piece::Slice { entry, offset } => {
-            let content = read_slice(root, &entries[*entry], *offset, wanted, &mut out.tar, &mut scratch)?;
-            out.contents.push(content);
+            contents.push(read_slice(root, &entries[*entry], *offset, hashes, &mut buffer)?);
         }
     }
-    Ok(out)
+    Ok(Read { tar: buffer, contents })
 }
 
 fn read_entry(
     root: BorrowedFd<'_>,
     entry: &Entry,
-    wanted: Wanted,
+    hashes: bool,
     tar: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
 ) -> Result<Content, LayerError> {
     let EntryKind::File { size } = entry.kind else {
-        if wanted.tar {
-            tar::push_entry(tar, entry);
-        }
+        tar::push_entry(tar, entry);
         return Ok(Content::default());
     };
-    let file = at::open_below(root, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))?;
-    let capability = walk::capability(file.as_fd(), &entry.path)?;
-    let buffer = if wanted.tar {
-        push_file_header(tar, entry, capability.as_deref());
-        tar
-    } else {
-        scratch.clear();
-        scratch
-    };
-    let start = buffer.len();
-    fill(buffer, file.as_fd(), 0, size, &entry.path)?;
-    let hash = wanted.hashes.then(|| blake3::hash(&buffer[start..]));
-    if wanted.tar {
-        buffer.resize(buffer.len() + tar::padding(size), 0);
-    }
+    let (file, capability) = open(root, entry)?;
+    push_file_header(tar, entry, capability.as_deref());
+    let start = tar.len();
+    fill(tar, file.as_fd(), 0, size, &entry.path)?;
+    let hash = hashes.then(|| blake3::hash(&tar[start..]));
+    tar.resize(tar.len() + tar::padding(size), 0);
     Ok(Content { capability, hash, subtree: None })
 }
 
@@ -140,32 +141,74 @@ fn read_slice(
     root: BorrowedFd<'_>,
     entry: &Entry,
     offset: u64,
-    wanted: Wanted,
+    hashes: bool,
     tar: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
 ) -> Result<Content, LayerError> {
-    let file = at::open_below(root, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))?;
+    let (file, capability) = open(root, entry)?;
     let mut content = Content::default();
     if offset == 0 {
-        content.capability = walk::capability(file.as_fd(), &entry.path)?;
+        push_file_header(tar, entry, capability.as_deref());
+        content.capability = capability;
     }
-    if wanted.tar && offset == 0 {
-        push_file_header(tar, entry, content.capability.as_deref());
-    }
-    let buffer = if wanted.tar { tar } else { scratch };
-    let start = buffer.len();
+    let start = tar.len();
     let size = size(entry);
-    fill(buffer, file.as_fd(), offset, PIECE.min(size - offset), &entry.path)?;
-    if wanted.hashes {
-        let mut hasher = blake3::Hasher::new();
-        hasher.set_input_offset(offset);
-        hasher.update(&buffer[start..]);
-        content.subtree = Some(hasher.finalize_non_root());
-    }
-    if wanted.tar && offset + PIECE >= size {
-        buffer.resize(buffer.len() + tar::padding(size), 0);
+    fill(tar, file.as_fd(), offset, PIECE.min(size - offset), &entry.path)?;
+    content.subtree = hashes.then(|| subtree_of(&tar[start..], offset));
+    if offset + PIECE >= size {
+        tar.resize(tar.len() + tar::padding(size), 0);
     }
     Ok(content)
+}
+
+/// Finds out the hashes of a piece's contents, without their tar.
+pub(super) fn hash(
+    root: BorrowedFd<'_>,
+    entries: &[Entry],
+    piece: &Piece,
+    known: &KnownContents,
+) -> Result<Vec<Content>, LayerError> {
+    SCRATCH.with_borrow_mut(|scratch| match piece {
+        Piece::Entries(range) => {
+            entries[range.clone()].iter().map(|entry| hash_entry(root, entry, known, scratch)).collect()
+        }
+        Piece::Slice { entry, offset } => {
+            let entry = &entries[*entry];
+            let (file, capability) = open(root, entry)?;
+            scratch.clear();
+            fill(scratch, file.as_fd(), *offset, PIECE.min(size(entry) - offset), &entry.path)?;
+            let subtree = Some(subtree_of(scratch, *offset));
+            Ok(vec![Content { capability: capability.filter(|_| *offset == 0), hash: None, subtree }])
+        }
+    })
+}
+
+fn hash_entry(
+    root: BorrowedFd<'_>,
+    entry: &Entry,
+    known: &KnownContents,
+    scratch: &mut Vec<u8>,
+) -> Result<Content, LayerError> {
+    let EntryKind::File { size } = entry.kind else { return Ok(Content::default()) };
+    if let Some(hash) = known.get(&entry.path) {
+        return Ok(Content { hash: Some((*hash).into()), ..Content::default() });
+    }
+    let (file, capability) = open(root, entry)?;
+    scratch.clear();
+    fill(scratch, file.as_fd(), 0, size, &entry.path)?;
+    Ok(Content { capability, hash: Some(blake3::hash(scratch)), subtree: None })
+}
+
+fn open(root: BorrowedFd<'_>, entry: &Entry) -> Result<(OwnedFd, Option<Vec<u8>>), LayerError> {
+    let file = at::open_below(root, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))?;
+    let capability = walk::capability(file.as_fd(), &entry.path)?;
+    Ok((file, capability))
+}
+
+fn subtree_of(slice: &[u8], offset: u64) -> ChainingValue {
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(offset);
+    hasher.update(slice);
+    hasher.finalize_non_root()
 }
 
 /// The BLAKE3 of a file from the subtrees of its slices, of which there are at least two.
@@ -205,18 +248,20 @@ fn fill(
     length: u64,
     path: &[u8],
 ) -> Result<(), LayerError> {
-    let start = buffer.len();
     let length = usize::try_from(length).expect("a piece fits into memory");
-    buffer.resize(start + length, 0);
-    let mut done = 0;
-    while done < length {
-        match io::pread(file, &mut buffer[start + done..], offset + done as u64) {
+    let end = buffer.len() + length;
+    buffer.reserve(length);
+    let mut at = offset;
+    while buffer.len() < end {
+        // The buffer may have room for more than is wanted; what is too much is cut off.
+        match io::pread(file, spare_capacity(buffer), at) {
             Ok(0) => return Err(LayerError::Changed { path: path.to_vec() }),
-            Ok(count) => done += count,
+            Ok(count) => at += count as u64,
             Err(Errno::INTR) => {}
             Err(error) => return Err(LayerError::io("read", path)(error)),
         }
     }
+    buffer.truncate(end);
     Ok(())
 }
 
@@ -232,11 +277,9 @@ fn size(entry: &Entry) -> u64 {
 pub(super) fn tests_hash(root: BorrowedFd<'_>, path: &[u8]) -> blake3::Hash {
     let entries = walk::walk(root, super::Flavour::User).expect("the directory can be read");
     let only: Vec<Entry> = entries.into_iter().filter(|entry| entry.path == path).collect();
-    let wanted = Wanted { tar: false, hashes: true };
     let slices = pieces(&only)
         .iter()
-        .map(|piece| read(root, &only, piece, wanted).expect("it can be read"))
-        .flat_map(|read| read.contents)
+        .flat_map(|piece| hash(root, &only, piece, &KnownContents::new()).expect("it can be read"))
         .filter_map(|content| content.subtree)
         .collect::<Vec<_>>();
     join(&slices)

@@ -41,6 +41,7 @@ mod walk;
 pub(crate) use bounded::Bounded;
 pub use bounded::unpack_blob;
 pub use compression::{Compression, decoder};
+pub use content::KnownContents;
 pub use difference::{Difference, Entity, Times, differences};
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;

@@ -66,8 +66,8 @@ impl Upper {
         let names = at::names(self.fd.as_fd()).map_err(LayerError::io("list", &self.path))?;
         let mut changed = false;
         let mut touched = false;
-        for (name, _) in &names {
-            match self.entry(name, flavour)? {
+        for (name, kind) in &names {
+            match self.entry(name, *kind, flavour)? {
                 Verdict::Changed => changed = true,
                 Verdict::Same => touched = true,
             }
@@ -88,7 +88,15 @@ impl Upper {
         Ok(if changed { Verdict::Changed } else { Verdict::Same })
     }
 
-    fn entry(&self, name: &CStr, flavour: Flavour) -> Result<Verdict, LayerError> {
+    fn entry(&self, name: &CStr, kind: FileType, flavour: Flavour) -> Result<Verdict, LayerError> {
+        if self.below.is_none() {
+            // Where nothing is below, everything is a change, but for what no layer holds.
+            match kind {
+                FileType::Directory => return self.directory(name, None, flavour),
+                FileType::RegularFile | FileType::Symlink => return Ok(Verdict::Changed),
+                _ => {}
+            }
+        }
         let stat = at::stat_at(self.fd.as_fd(), name).map_err(self.failed("stat", name))?;
         let below = match &self.below {
             Some(dir) => dir.child(name.to_bytes())?,
@@ -98,7 +106,9 @@ impl Upper {
             below.is_none()
         } else {
             match file_type(&stat) {
-                FileType::Directory => return self.directory(name, &stat, below, flavour),
+                FileType::Directory => {
+                    return self.directory(name, below.map(|below| (&stat, below)), flavour);
+                }
                 // No tar can say what a socket is; nobody listens on it any more either.
                 FileType::Socket => true,
                 _ => match &below {
@@ -116,15 +126,14 @@ impl Upper {
     fn directory(
         &self,
         name: &CStr,
-        stat: &Statx,
-        below: Option<Node>,
+        below: Option<(&Statx, Node)>,
         flavour: Flavour,
     ) -> Result<Verdict, LayerError> {
         let fd = sys::openat(&self.fd, name, at::DIR, Mode::empty()).map_err(self.failed("open", name))?;
         let (opaque, capability) =
             at::dir_attributes(fd.as_fd(), flavour).map_err(self.failed("read the attributes of", name))?;
         let below_dir = match &below {
-            Some(node) => node.dir()?,
+            Some((_, node)) => node.dir()?,
             None => None,
         };
         let dir = Self {
@@ -139,7 +148,7 @@ impl Upper {
                 .map_err(LayerError::io("change the attributes of", &dir.path))?;
         }
         let same_itself = match &below {
-            Some(node) if node.metadata().kind == NodeKind::Dir => {
+            Some((stat, node)) if node.metadata().kind == NodeKind::Dir => {
                 same_owner_and_mode(stat, node.metadata()) && capability == node.capability()?
             }
             _ => false,

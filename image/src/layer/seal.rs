@@ -13,7 +13,7 @@ use std::thread;
 
 use rayon::prelude::*;
 
-use super::content::{self, Content, Piece, Read, Wanted};
+use super::content::{self, BUFFER, Content, KnownContents, Piece, Read};
 use super::entry::{Entry, EntryKind};
 use super::error::LayerError;
 use super::flavour::Flavour;
@@ -66,26 +66,30 @@ pub struct Identified {
 /// # Errors
 /// When something of the layer cannot be read.
 pub fn identity(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Result<LayerId, LayerError> {
-    identify(dir, flavour, times).map(|identified| identified.identity)
+    identify(dir, flavour, times, &KnownContents::new()).map(|identified| identified.identity)
 }
 
-/// As [`identity`], with the counts that come along.
+/// As [`identity`], with the counts that come along. Files whose content is `known` are not read.
 ///
 /// # Errors
 /// When something of the layer cannot be read.
-pub fn identify(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Result<Identified, LayerError> {
+pub fn identify(
+    dir: BorrowedFd<'_>,
+    flavour: Flavour,
+    times: OwnTimes,
+    known: &KnownContents,
+) -> Result<Identified, LayerError> {
     let entries = walk(dir, flavour)?;
-    let pieces = content::pieces(&entries);
-    let wanted = Wanted { tar: false, hashes: true };
-    let read = |piece: &Piece| content::read(dir, &entries, piece, wanted);
-    let reads = if pieces.len() < THREADS_FROM {
-        pieces.iter().map(read).collect::<Result<Vec<_>, _>>()?
+    let pieces = content::unknown_pieces(&entries, known);
+    let hash = |piece: &Piece| content::hash(dir, &entries, piece, known);
+    let contents = if pieces.len() < THREADS_FROM {
+        pieces.iter().map(hash).collect::<Result<Vec<_>, _>>()?
     } else {
-        pieces.par_iter().map(read).collect::<Result<Vec<_>, _>>()?
+        pieces.par_iter().map(hash).collect::<Result<Vec<_>, _>>()?
     };
     let (count, bytes) = (entries.len() as u64, content_size(&entries));
-    let contents = pieces.iter().zip(reads.into_iter().map(|read| read.contents));
-    Ok(Identified { identity: combine(entries, contents, times), entries: count, bytes })
+    let identity = combine(entries, pieces.iter().zip(contents), times);
+    Ok(Identified { identity, entries: count, bytes })
 }
 
 /// The SHA-256 of the layer's canonical tar.
@@ -198,12 +202,12 @@ fn stream(
     out: Option<&mut dyn Write>,
 ) -> Result<(TarSummary, Vec<Vec<Content>>), LayerError> {
     let pieces = content::pieces(entries);
-    let read = |index: usize| content::read(dir, entries, &pieces[index], Wanted { tar: true, hashes });
+    let read = |index: usize, buffer| content::read(dir, entries, &pieces[index], hashes, buffer);
     let mut sink = Sink { out, size: 0, contents: Vec::with_capacity(pieces.len()) };
     let digest = if pieces.len() < THREADS_FROM {
         let mut hasher = Hasher::new();
         for index in 0..pieces.len() {
-            hasher.update(&sink.take(read(index)?)?);
+            hasher.update(&sink.take(read(index, Vec::new())?)?);
         }
         hasher.update(&END);
         hasher.finish()
@@ -239,18 +243,19 @@ impl Sink<'_> {
 
 fn stream_threaded(
     count: usize,
-    read: &(impl Fn(usize) -> Result<Read, LayerError> + Sync),
+    read: &(impl Fn(usize, Vec<u8>) -> Result<Read, LayerError> + Sync),
     sink: &mut Sink<'_>,
 ) -> Result<Digest, LayerError> {
     let readers = thread::available_parallelism().map_or(1, |cores| cores.get().clamp(2, 4) - 1);
     let window = Window::new(count);
     thread::scope(|scope| {
         let (to_hasher, for_hasher) = mpsc::sync_channel(AHEAD);
-        let hashing = scope.spawn(move || hash_all(&for_hasher));
+        let window = &window;
+        let hashing = scope.spawn(move || hash_all(&for_hasher, window));
         for _ in 0..readers {
             scope.spawn(|| window.produce(read));
         }
-        let result = pass_on(count, &window, sink, &to_hasher);
+        let result = pass_on(count, window, sink, &to_hasher);
         window.close();
         drop(to_hasher);
         let digest = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -258,10 +263,11 @@ fn stream_threaded(
     })
 }
 
-fn hash_all(incoming: &Receiver<Arc<Vec<u8>>>) -> Digest {
+fn hash_all(incoming: &Receiver<Arc<Vec<u8>>>, window: &Window) -> Digest {
     let mut hasher = Hasher::new();
     for bytes in incoming {
         hasher.update(&bytes);
+        window.recycle(bytes);
     }
     hasher.update(&END);
     hasher.finish()
@@ -280,6 +286,7 @@ fn pass_on(
         // The other end is gone only if hashing panicked, which joining it reports.
         let _ = to_hasher.send(Arc::clone(&bytes));
         sink.write(&bytes)?;
+        window.recycle(bytes);
     }
     Ok(())
 }
@@ -290,6 +297,8 @@ struct Window {
     next: AtomicUsize,
     state: Mutex<State>,
     changed: Condvar,
+    /// Buffers whose bytes were hashed and written. New memory for each piece costs more than filling it.
+    free: Mutex<Vec<Vec<u8>>>,
 }
 
 struct State {
@@ -301,10 +310,24 @@ struct State {
 impl Window {
     fn new(count: usize) -> Self {
         let state = State { consumed: 0, closed: false, slots: Default::default() };
-        Self { count, next: AtomicUsize::new(0), state: Mutex::new(state), changed: Condvar::new() }
+        let free = Mutex::default();
+        Self { count, next: AtomicUsize::new(0), state: Mutex::new(state), changed: Condvar::new(), free }
     }
 
-    fn produce(&self, read: &impl Fn(usize) -> Result<Read, LayerError>) {
+    /// Takes back a buffer from the last of the two who used it.
+    fn recycle(&self, bytes: Arc<Vec<u8>>) {
+        if let Some(mut buffer) = Arc::into_inner(bytes) {
+            buffer.clear();
+            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        }
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    fn produce(&self, read: &impl Fn(usize, Vec<u8>) -> Result<Read, LayerError>) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.count {
@@ -316,7 +339,7 @@ impl Window {
             if state.unwrap_or_else(PoisonError::into_inner).closed {
                 return;
             }
-            let read = read(index);
+            let read = read(index, self.buffer());
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.slots[index % AHEAD] = Some(read);
             self.changed.notify_all();

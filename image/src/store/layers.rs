@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::lower::NOTES;
 use super::{Store, StoreError, TempDir};
 use crate::digest::{BlobDigest, DiffId, LayerId};
-use crate::layer::{self, Identified, OwnTimes, TarSummary, remove_tree};
+use crate::layer::{self, Identified, KnownContents, OwnTimes, TarSummary, remove_tree};
 
 /// Where a layer comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,21 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read, or not moved to its place.
     pub fn publish_layer(&self, temp: TempDir, times: OwnTimes) -> Result<Layer, StoreError> {
-        let identified = self.identify(&temp, times)?;
+        self.publish_layer_knowing(temp, times, &KnownContents::new())
+    }
+
+    /// The same where some contents are known, as those of files that are links to other layers' are: they are not
+    /// read for the layer's identity.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_layer_knowing(
+        &self,
+        temp: TempDir,
+        times: OwnTimes,
+        known: &KnownContents,
+    ) -> Result<Layer, StoreError> {
+        let identified = self.identify(&temp, times, known)?;
         let meta = self.meta(&identified, Origin::Built(times));
         self.publish(temp, identified.identity, meta)
     }
@@ -106,7 +120,7 @@ impl Store {
         diff_id: DiffId,
         blob: Option<ForeignBlob>,
     ) -> Result<Layer, StoreError> {
-        let identified = self.identify(&temp, OwnTimes::KeepAll)?;
+        let identified = self.identify(&temp, OwnTimes::KeepAll, &KnownContents::new())?;
         let meta = self.meta(&identified, Origin::Foreign { diff_id, blob });
         self.publish(temp, foreign_id(diff_id), meta)
     }
@@ -208,9 +222,14 @@ impl Store {
         pending.iter().try_for_each(|path| self.mark(path))
     }
 
-    fn identify(&self, temp: &TempDir, times: OwnTimes) -> Result<Identified, StoreError> {
+    fn identify(
+        &self,
+        temp: &TempDir,
+        times: OwnTimes,
+        known: &KnownContents,
+    ) -> Result<Identified, StoreError> {
         let dir = open_fs_of(temp)?;
-        layer::identify(dir.as_fd(), self.flavour(), times).map_err(StoreError::layer(None))
+        layer::identify(dir.as_fd(), self.flavour(), times, known).map_err(StoreError::layer(None))
     }
 
     fn meta(&self, identified: &Identified, origin: Origin) -> Meta {

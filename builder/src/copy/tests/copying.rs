@@ -1,6 +1,7 @@
 //! COPY: rows 67 to 97 of the spec's catalogue.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use rbuild_parser::plan::{BaseId, Copy, CopySource, InlineFile, Root};
 
 use super::ground::{Ground, copy, is_root, list, make, octal, parents, symbolic, tidy};
 use crate::context::{Context, HashCache};
-use crate::copy::{Reuse, Wanted};
+use crate::copy::{Reuse, Twin, Wanted};
 
 const FILES: &str = "foo=f 644
     bar=b 644
@@ -381,13 +382,13 @@ fn hard_links_stay_and_others_do_not_arise() {
     assert!(upper.join("x/y/other").exists());
 }
 
-/// Offers one file for everything that is equal to it.
-struct One(PathBuf);
+/// Offers one file, called `old`, for everything that is equal to it.
+struct One(PathBuf, fs::File);
 
 impl Reuse for One {
-    fn find(&self, wanted: &Wanted) -> Option<PathBuf> {
-        let same = blake3::hash(&fs::read(&self.0).unwrap()).as_bytes() == &wanted.content;
-        same.then(|| self.0.clone())
+    fn find(&self, wanted: &Wanted, _: &[u8]) -> Option<Twin<'_>> {
+        let same = blake3::hash(&fs::read(self.0.join("old")).unwrap()).as_bytes() == &wanted.content;
+        same.then(|| Twin { root: self.1.as_fd(), path: b"old" })
     }
 
     fn made(&self, _: &Wanted, _: &[u8]) {}
@@ -401,7 +402,7 @@ fn equal_files_of_earlier_layers_are_linked_once() {
     std::thread::sleep(std::time::Duration::from_millis(30));
     ground.digest(&copy(&["/"], "/"));
     let source = ground.source();
-    let reuse = One(layer.join("old"));
+    let reuse = One(layer.clone(), fs::File::open(&layer).unwrap());
     let upper = ground.run_from(&copy(&["/"], "/"), &source, Some(&reuse)).unwrap();
     assert_eq!(
         list(&upper),
