@@ -18,6 +18,9 @@ use crate::session::Session;
 /// BuildKit's name for the machine a RUN sees.
 const HOSTNAME: &str = "buildkitsandbox";
 
+/// So many folders overlayfs lays on top of each other (`OVL_MAX_STACK`), the one that takes the changes left out.
+const MAX_LOWERS: usize = 500;
+
 pub(crate) fn perform(
     session: &Session<'_>,
     step: &Step,
@@ -117,8 +120,14 @@ fn spec(
 
 /// The parent's layers, and the folder that takes the changes.
 fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFailure> {
-    let mut lowers: Vec<PathBuf> = Vec::with_capacity(making.parent.layers().len());
+    let count = making.parent.layers().len();
+    if count > MAX_LOWERS {
+        let sentence = format!("the step stands on {count} layers, and overlayfs takes {MAX_LOWERS} at most");
+        return Err(StepFailure::new(sentence)
+            .help("join instructions, or copy what is needed into a new stage with COPY --from"));
+    }
     session.obtain(making.parent)?;
+    let mut lowers: Vec<PathBuf> = Vec::with_capacity(count);
     for layer in making.parent.stack() {
         lowers.push(session.layer(layer)?.fs_path());
     }
