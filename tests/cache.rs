@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{BUSYBOX, Outcome, Sandbox};
+use crate::support::{Outcome, Sandbox};
 
 /// What became of the steps, by their instructions.
 fn statuses(outcome: &Outcome) -> Vec<String> {
@@ -49,8 +49,8 @@ fn a_copy_from_a_stage_depends_on_what_it_copies() {
 
 #[test]
 fn a_layer_that_shares_files_with_the_last_one_is_as_if_made_anew() {
-    let Some(sandbox) = Sandbox::with_containers() else { return };
-    let dockerfile = "FROM busybox\nCOPY src /src\nRUN echo done > /done\n";
+    let sandbox = Sandbox::new();
+    let dockerfile = "FROM scratch\nCOPY src /src\n";
     let big = "0123456789abcdef".repeat(100 * 1024);
     sandbox.write("src/big", &big);
     sandbox.write("src/d/same", &big[..600 * 1024]);
@@ -63,10 +63,10 @@ fn a_layer_that_shares_files_with_the_last_one_is_as_if_made_anew() {
     sandbox.write("src/new", "new");
     sandbox.build(dockerfile, &["-t", "shared"]).succeeded();
     let again = sandbox.build(dockerfile, &["-t", "shared", "--progress=json"]).succeeded();
-    assert_eq!(statuses(&again), ["cached", "cached"], "{again}");
+    assert_eq!(statuses(&again), ["cached"], "{again}");
     sandbox.rbuild(&["fsck"]).succeeded();
     let layer = |store: &std::path::Path, image: &str| {
-        let args = ["image", "inspect", "--format", "{{index .RootFS.Layers 1}}", image];
+        let args = ["image", "inspect", "--format", "{{index .RootFS.Layers 0}}", image];
         let mut command = sandbox.command(&args);
         command.env("RBUILD_ROOT", store);
         Outcome::of(command, &args).succeeded().stdout
@@ -75,11 +75,10 @@ fn a_layer_that_shares_files_with_the_last_one_is_as_if_made_anew() {
     assert_ne!(shared, layer(&sandbox.store(), "first"));
     // In a store that knows nothing of all this.
     let other = sandbox.home().join("other");
-    for args in [&["load", "-i", BUSYBOX][..], &["build", "-t", "anew", "."]] {
-        let mut command = sandbox.command(args);
-        command.env("RBUILD_ROOT", &other);
-        Outcome::of(command, args).succeeded();
-    }
+    let args = ["build", "-t", "anew", "."];
+    let mut command = sandbox.command(&args);
+    command.env("RBUILD_ROOT", &other);
+    Outcome::of(command, &args).succeeded();
     assert_eq!(shared, layer(&other, "anew"));
 }
 
