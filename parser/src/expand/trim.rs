@@ -95,7 +95,7 @@ impl Pattern {
             match &found {
                 None => live[0] = live[0].or(Some(position)),
                 Some(best) => {
-                    live.iter_mut().for_each(|each| *each = each.filter(|start| *start <= best.start))
+                    live.iter_mut().for_each(|each| *each = each.filter(|start| *start <= best.start));
                 }
             }
             for state in 0..accept {

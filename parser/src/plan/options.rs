@@ -96,7 +96,7 @@ pub struct PlanError {
     /// The other instructions that have a part in it, in file order.
     pub also: Vec<LineRange>,
     /// What else is wrong with the file, independently of this.
-    pub others: Vec<PlanError>,
+    pub others: Vec<Self>,
     /// Warnings that were found before.
     pub warnings: Vec<Warning>,
 }
