@@ -225,6 +225,9 @@ fn manifest(folder: &Path) -> PathBuf {
     blob(folder, &json(&folder.join("index.json"))["manifests"][0])
 }
 
+/// Does something to the folder of a cache.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 /// A cache in some state of disrepair costs a sentence and no more, and the next export mends it.
 #[test]
 fn a_broken_cache_is_said_and_mended() {
@@ -238,13 +241,11 @@ fn a_broken_cache_is_said_and_mended() {
         let bytes = std::fs::read(&path).expect("a blob");
         std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
     };
-    let damages: [(&str, &dyn Fn(&Path)); 6] = [
+    let damages: [(&str, Damage<'_>); 6] = [
         ("layers", &|folder| {
-            json(&manifest(folder))["layers"]
-                .as_array()
-                .expect("layers")
-                .iter()
-                .for_each(|layer| spoil(blob(folder, layer)))
+            for layer in json(&manifest(folder))["layers"].as_array().expect("layers") {
+                spoil(blob(folder, layer));
+            }
         }),
         ("a config that was cut off", &|folder| cut(blob(folder, &json(&manifest(folder))["config"]))),
         ("a manifest", &|folder| spoil(manifest(folder))),

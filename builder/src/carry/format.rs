@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(decode_inputs(&bytes), inputs);
         let cut = decode_inputs(&bytes[..bytes.len() - 1]);
         assert_eq!(cut.keys().copied().collect::<Vec<_>>(), [key(1), key(2)]);
-        let mut lying = bytes.clone();
+        let mut lying = bytes;
         lying[32..40].fill(0xff);
         assert_eq!(decode_inputs(&lying), BTreeMap::new());
     }

@@ -30,7 +30,7 @@ fn try_keep(session: &Session<'_>, step: &Step, title: &str, failure: &mut StepF
         scene: scene(session, step, moment),
     };
     let about = serde_json::to_vec(&kept).expect("the record has only strings, numbers and lists");
-    session.store.keep_failed_step(&kept.name(), left, &kept.all_layers(), &about).ok()
+    session.store.keep_failed_step(&kept.name(), left.map(|left| *left), &kept.all_layers(), &about).ok()
 }
 
 fn scene(session: &Session<'_>, step: &Step, moment: Moment) -> Scene {

@@ -21,7 +21,7 @@ pub(crate) struct StepFailure {
     /// True if a layer from elsewhere cannot be had: the build starts over without it.
     pub(crate) again: bool,
     /// What it had made until then.
-    pub(crate) remains: Option<TempDir>,
+    pub(crate) remains: Option<Box<TempDir>>,
 }
 
 impl StepFailure {
@@ -72,7 +72,7 @@ impl StepFailure {
     }
 
     pub(crate) fn leaving(mut self, remains: TempDir) -> Self {
-        self.remains = Some(remains);
+        self.remains = Some(Box::new(remains));
         self
     }
 }

@@ -81,7 +81,7 @@ pub fn prune(place: &dyn Place, keep: Keep, now: Timestamp) -> Result<Removed, P
         let created = manifest.annotations.get(CACHE_CREATED).and_then(|text| text.parse().ok());
         heads.push((created.unwrap_or(Timestamp::EPOCH), manifest, head));
     }
-    heads.sort_by(|a, b| b.0.cmp(&a.0));
+    heads.sort_by_key(|(created, ..)| std::cmp::Reverse(*created));
     let (mut going, mut needed, mut kept) = (Vec::new(), BTreeSet::new(), 0);
     for (created, manifest, head) in heads {
         let is_ours = manifest.config.media_type == CACHE_CONFIG;
