@@ -63,7 +63,7 @@ impl Pins {
         self.find(url, |lock| lock.urls.get(url).cloned())
     }
 
-    /// A commit, by what [`git_name`] says.
+    /// A commit, by what `GitUrl::reference_name` says.
     pub(crate) fn git(&self, name: &str) -> Result<Pin<String>, LockError> {
         self.find(name, |lock| lock.git.get(name).cloned())
     }

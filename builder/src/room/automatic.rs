@@ -42,7 +42,7 @@ struct Estimate {
 /// when there was nothing to do.
 ///
 /// # Errors
-/// As [`collect`].
+/// As [`collect()`].
 pub fn after_build(store: &Store, budget: &Budget) -> Result<Option<Collected>, RoomError> {
     let added = store.added();
     if added == 0 {

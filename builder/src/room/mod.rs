@@ -2,7 +2,7 @@
 //!
 //! - [`Survey`]: everything that the cache is made of, one [`Item`] each: results of steps, cache mounts, downloads,
 //!   repositories, hints; with its size, when it was used last, what it cost, and what needs it.
-//! - [`collect`]: removes what a [`Wish`] says, or as much as a [`Budget`] asks for.
+//! - [`collect()`]: removes what a [`Wish`] says, or as much as a [`Budget`] asks for.
 //! - [`after_build`]: the same by itself, when a budget may have been passed.
 //!
 //! What goes first is what was not used for longest and is cheapest to make again: ages are compared by their
