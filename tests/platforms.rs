@@ -148,6 +148,47 @@ fn a_step_that_cannot_run_here_is_refused_before_anything_runs() {
     sandbox.build(FILES, &["--sbom=true"]).ended_with(125).saying("no attestations");
 }
 
+/// A program for linux/arm64 that ends with the exit code 0: an ELF header, one segment, three instructions
+/// (mov x0, #0; mov x8, #93; svc #0).
+fn arm64_program() -> Vec<u8> {
+    let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+    out.resize(16, 0);
+    let start = 64 + 56_u64;
+    out.extend([2, 0, 183, 0, 1, 0, 0, 0]);
+    for address in [0x40_0000 + start, 64, 0] {
+        out.extend(address.to_le_bytes());
+    }
+    out.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for number in [0, 0x40_0000, 0x40_0000, start + 12, start + 12, 0x1_0000] {
+        out.extend(u64::to_le_bytes(number));
+    }
+    out.extend(*b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4");
+    out
+}
+
+#[test]
+fn a_foreign_program_runs_where_somebody_interprets_it() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write("end", arm64_program());
+    let dockerfile = "FROM scratch\nCOPY --chmod=755 end /end\nRUN [\"/end\"]\n";
+    let built = sandbox.build(dockerfile, &["--platform", "linux/arm64"]);
+    let list = std::path::Path::new("/proc/sys/fs/binfmt_misc");
+    let entry = std::fs::read_to_string(list.join("qemu-aarch64")).unwrap_or_default();
+    if cfg!(target_arch = "aarch64") || (entry.starts_with("enabled") && has_f(&entry)) {
+        built.succeeded();
+    } else if entry.is_empty() && list.join("status").exists() {
+        built.ended_with(1).saying("this step is for linux/arm64").saying("qemu-user-static");
+    } else {
+        println!("SKIP what this machine does with programs for linux/arm64 cannot be read");
+    }
+}
+
+/// Whether the interpreter was opened when it was registered.
+fn has_f(entry: &str) -> bool {
+    entry.lines().any(|line| line.strip_prefix("flags: ").is_some_and(|flags| flags.contains('F')))
+}
+
 #[test]
 fn an_index_goes_through_a_registry() {
     let Some(registry) = Registry::start(None) else { return };
