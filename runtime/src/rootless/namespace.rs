@@ -107,6 +107,12 @@ fn map_single(uid: u32, gid: u32) -> io::Result<()> {
     std::fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))
 }
 
+/// Not asked of the C library: a static program would load the libraries that nsswitch.conf names, and some of those
+/// crash in one. A user of another directory has ranges by number.
 fn user_name(uid: u32) -> String {
-    nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name).unwrap_or_default()
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let uid = uid.to_string();
+    let is_it = |line: &&str| line.split(':').nth(2) == Some(&uid);
+    let line = passwd.lines().find(is_it).unwrap_or_default();
+    line.split(':').next().unwrap_or_default().to_owned()
 }
