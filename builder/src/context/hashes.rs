@@ -344,13 +344,13 @@ mod tests {
             let cache = HashCache::load(&path);
             // Every third in each turn, so that what is new lies between what was there.
             (0..50).map(|step| step * 3 + turn).for_each(|n| {
-                cache.learn(&meta(n * 7, 100), false, now(), known(n as u8));
+                cache.learn(&meta(n * 7, 100), false, now(), known(u8::try_from(n).unwrap()));
             });
             cache.save().unwrap();
         }
         let cache = HashCache::load(&path);
         for n in 0..150 {
-            assert_eq!(cache.get(&meta(n * 7, 100), false), Some(known(n as u8)), "{n}");
+            assert_eq!(cache.get(&meta(n * 7, 100), false), Some(known(u8::try_from(n).unwrap())), "{n}");
             assert_eq!(cache.get(&meta(n * 7 + 1, 100), false), None, "{n}");
         }
     }

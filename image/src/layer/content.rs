@@ -22,7 +22,7 @@ pub(super) const PIECE: u64 = 1 << 20;
 
 /// Room for the bytes of a piece, so that its buffer never grows: what a piece counts for an entry is more than
 /// its header and padding, and only long paths have more of a header.
-pub(super) const BUFFER: usize = (PIECE as usize) + 16 * 1024;
+pub(super) const BUFFER: usize = (1 << 20) + 16 * 1024;
 
 /// Contents that need not be read since they are known: the BLAKE3 of regular files without capabilities, by path.
 pub type KnownContents = HashMap<Vec<u8>, [u8; 32]>;
