@@ -21,7 +21,6 @@ pub(super) fn compare(store: &Store, before: &Keyed, after: &Keyed) -> Vec<Chang
     let mut out = Changes { store, before: before.digest, after: after.digest, found: Vec::new() };
     let (old, new) = (&before.key, &after.key);
     out.value("format of the record", &old.format, &new.format);
-    out.optional("platform", old.platform.as_ref(), new.platform.as_ref());
     match (&old.kind, &new.kind) {
         (StepKeyKind::Run(old), StepKeyKind::Run(new)) => out.run(old, new),
         (StepKeyKind::Copy(old), StepKeyKind::Copy(new)) => out.copy(old, new),
@@ -68,6 +67,7 @@ impl Changes<'_> {
     }
 
     fn run(&mut self, old: &RunKey, new: &RunKey) {
+        self.value("platform", &old.platform, &new.platform);
         let lost = self.found.len();
         self.value("command", &shown(&old.argv), &shown(&new.argv));
         if self.found.len() == lost && old.argv != new.argv {

@@ -6,15 +6,13 @@ use rbuild_parser::plan::{Chmod, Root, RunNetwork, Sharing};
 use serde::{Deserialize, Serialize};
 
 /// Version of the records. A change of what is in a key, or of what it means, needs a new one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything that a step's result depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepKey {
     /// [`FORMAT`].
     pub format: u32,
-    /// `os/arch[/variant]` of a RUN; None for steps that run no program.
-    pub platform: Option<String>,
     /// Digest of the chain the step starts from; None where it does not matter (`COPY --link`).
     pub parent: Option<String>,
     /// The step itself.
@@ -38,6 +36,7 @@ pub enum StepKeyKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the table above says what each is")]
 pub struct RunKey {
+    pub platform: String,
     pub argv: Vec<String>,
     pub env: Vec<(String, String)>,
     pub workdir: String,

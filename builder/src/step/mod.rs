@@ -52,9 +52,9 @@ pub(crate) fn perform(session: &Session<'_>, step: &Step) -> Result<StepResult, 
     Ok(StepResult::new(&parent, &record))
 }
 
-/// A key, complete but for the platform: only programs see that.
+/// A key, complete.
 pub(crate) fn key(parent: Option<&Chain>, kind: StepKeyKind) -> StepKey {
-    StepKey { format: FORMAT, platform: None, parent: parent.map(|chain| chain.digest().to_string()), kind }
+    StepKey { format: FORMAT, parent: parent.map(|chain| chain.digest().to_string()), kind }
 }
 
 /// The record under `key`, if there is one already.

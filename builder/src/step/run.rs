@@ -12,7 +12,7 @@ use super::log::StepLog;
 use super::world::World;
 use super::{Making, StepFailure, find_or_make, key, mounts, pump};
 use crate::chain::Chain;
-use crate::key::{MountKey, RunKey, RunNetworkKey, StepKey, StepKeyKind, StepRecord};
+use crate::key::{MountKey, RunKey, RunNetworkKey, StepKeyKind, StepRecord};
 use crate::session::Session;
 
 /// BuildKit's name for the machine a RUN sees.
@@ -28,8 +28,7 @@ pub(crate) fn perform(
     run: &Run,
 ) -> Result<StepRecord, StepFailure> {
     let (mounts, files) = mounts::keys(session, run)?;
-    let kind = StepKeyKind::Run(run_key(session, run, mounts));
-    let key = StepKey { platform: Some(step.platform.clone()), ..key(Some(parent), kind) };
+    let key = key(Some(parent), StepKeyKind::Run(run_key(session, step, run, mounts)));
     let digest = key.digest();
     find_or_make(session, step, parent, key, |making, log| {
         session.keep_inputs(digest, &files)?;
@@ -41,8 +40,9 @@ pub(crate) fn perform(
     })
 }
 
-fn run_key(session: &Session<'_>, run: &Run, mounts: Vec<MountKey>) -> RunKey {
+fn run_key(session: &Session<'_>, step: &Step, run: &Run, mounts: Vec<MountKey>) -> RunKey {
     RunKey {
+        platform: step.platform.clone(),
         argv: run.argv.clone(),
         env: run.env.pairs(),
         workdir: run.workdir.clone(),

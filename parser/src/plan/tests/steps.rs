@@ -72,6 +72,18 @@ fn copies() {
 }
 
 #[test]
+fn programs_are_of_the_base_whatever_the_target() {
+    let options = Options { platform: Some("linux/arm64".to_owned()), ..options() };
+    let text =
+        "FROM --platform=$BUILDPLATFORM busybox AS cross\nRUN make\nFROM scratch\nCOPY --from=cross /a /a";
+    let plan = try_plan(text, &options).unwrap();
+    assert_eq!(
+        (plan.steps[0].platform.as_str(), plan.target.platform.as_str()),
+        ("linux/amd64", "linux/arm64")
+    );
+}
+
+#[test]
 fn environments() {
     let options = Options {
         build_args: [("http_proxy", "low"), ("HTTP_PROXY", "up"), ("no_proxy", ""), ("G", "g")]
