@@ -247,10 +247,13 @@ impl Git {
     }
 }
 
-/// Different for everything that makes a difference in the files.
+/// Different for everything that makes a difference in the files. `.git` says where it came from.
 fn tree_name(url: &GitUrl, commit: &str) -> String {
     let mark = |on: bool, text: &'static str| if on { text } else { "" };
-    let git = mark(url.keep_git_dir == Some(true), "-git");
+    let git = match url.keep_git_dir {
+        Some(true) => format!("-git-{}", &blake3::hash(url.remote.as_bytes()).to_hex()[..8]),
+        _ => String::new(),
+    };
     let modules = mark(url.submodules == Some(true), "-modules");
     format!("{commit}{git}{modules}{}", mark(url.commit_time, "-dated"))
 }
