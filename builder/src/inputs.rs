@@ -13,7 +13,7 @@ use rbuild_parser::plan::{self, Epoch, Options};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cancel::Cancel;
-use crate::context::{Context, HashCache};
+use crate::context::{Context, HashCache, Permissions};
 use crate::copy::unpack_stream;
 use crate::error::{BuildError, SourceFile};
 use crate::fetch::Remote;
@@ -77,7 +77,7 @@ impl Inputs {
         if found.folder.is_none() {
             std::fs::create_dir_all(&empty).map_err(|cause| context_error(&empty, &cause))?;
         }
-        let main = Context::folder(folder, ignore.clone(), Arc::clone(&hashes))
+        let main = Context::folder(folder, ignore.clone(), request.permissions, Arc::clone(&hashes))
             .map_err(|cause| pattern_or_context(folder, &cause))?;
         let path = beside.filter(|_| found.unpacked.is_none() && !found.remote);
         let mut epochs: BTreeMap<String, i64> =
@@ -85,7 +85,7 @@ impl Inputs {
         let mut unpacked: Vec<TempDir> = found.unpacked.into_iter().collect();
         let mut named = BTreeMap::new();
         for (name, source) in &request.contexts {
-            let (context, arrived) = open_named(source, &remotes, &hashes)?;
+            let (context, arrived) = open_named(source, request.permissions, &remotes, &hashes)?;
             named.insert(name.clone(), Arc::new(context));
             if let Some(arrived) = arrived {
                 epochs.extend(arrived.epoch.map(|epoch| (name.clone(), epoch)));
@@ -124,6 +124,7 @@ fn keeps_git_dir(request: &Request) -> bool {
 
 fn open_named(
     source: &NamedSource,
+    permissions: Permissions,
     remotes: &Remotes<'_>,
     hashes: &Arc<HashCache>,
 ) -> Result<(Context, Option<Arrived>), BuildError> {
@@ -135,7 +136,7 @@ fn open_named(
             (folder, None, Some(arrived))
         }
     };
-    let context = Context::folder(&folder, ignore, Arc::clone(hashes))
+    let context = Context::folder(&folder, ignore, permissions, Arc::clone(hashes))
         .map_err(|cause| pattern_or_context(&folder, &cause))?;
     Ok((context, arrived))
 }

@@ -10,6 +10,7 @@ use rbuild_image::registry::{Compression, Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
 
 use crate::cache_mount::Locked;
+pub use crate::context::Permissions;
 use crate::explain::BuildId;
 use crate::lock::Lock;
 
@@ -25,6 +26,8 @@ pub struct Request {
     /// The sources of files among the `--build-context`s, by normalised name. All of them are in
     /// `options.contexts`, those that are images only there.
     pub contexts: BTreeMap<String, NamedSource>,
+    /// `--perm`: what modes the files of contexts count with.
+    pub permissions: Permissions,
     /// Build arguments, target, labels. Its platform is not looked at.
     pub options: Options,
     /// `--platform`, normalised, each once: with several the result is an index. None means the machine's.

@@ -117,6 +117,10 @@ pub(crate) struct BuildArgs {
     #[arg(short, long, value_name = "DEST")]
     pub(crate) output: Vec<String>,
 
+    /// Modes that files of the context get: keep (their own), or git (0644 and 0755, whatever the umask was)
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Perm::Keep)]
+    pub(crate) perm: Perm,
+
     /// Set the target platforms; several (with commas, or the flag again) make an index of images
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     pub(crate) platform: Vec<String>,
@@ -188,6 +192,15 @@ pub(crate) enum Progress {
     Json,
     /// Nothing but errors
     Quiet,
+}
+
+/// `--perm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Perm {
+    /// Those that they have
+    Keep,
+    /// Those of a checkout under umask 022
+    Git,
 }
 
 /// `--check --format`.

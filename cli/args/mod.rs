@@ -14,7 +14,7 @@ mod run;
 mod store;
 mod top;
 
-pub(crate) use build::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
+pub(crate) use build::{BuildArgs, CheckFormat, Method, Perm, PrintForm, Progress};
 pub(crate) use cache::{
     CacheCommand, CacheMountCommand, CacheMountExportArgs, CacheMountImportArgs, CacheMountInspectArgs,
     CacheMountLsArgs, CacheMountRmArgs, CachePruneArgs,

@@ -16,7 +16,7 @@ use super::run::size;
 use super::{
     CachePlace, CacheTo, Config, Environment, OutputFormat, OutputSettings, OutputTarget, cache, pairs,
 };
-use crate::args::{BuildArgs, CheckFormat, Method, PrintForm, Progress};
+use crate::args::{BuildArgs, CheckFormat, Method, Perm, PrintForm, Progress};
 use crate::exit::Failure;
 
 /// What a build is to do.
@@ -36,6 +36,8 @@ pub(crate) struct BuildSettings {
     pub(crate) target: Option<String>,
     /// `os/arch[/variant]`, as typed; none for this machine's.
     pub(crate) platforms: Vec<String>,
+    /// Whose modes the files of contexts have.
+    pub(crate) perm: Perm,
     /// No step may come from the cache.
     pub(crate) no_cache: bool,
     /// No step of these stages may.
@@ -252,6 +254,7 @@ impl BuildSettings {
             labels: labels(&args.label)?,
             target: args.target.filter(|t| !t.is_empty()),
             platforms: platforms(args.platform, environment),
+            perm: args.perm,
             no_cache: args.no_cache,
             no_cache_stages: args.no_cache_filter,
             cache_from: args

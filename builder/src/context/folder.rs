@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::meta::{Kind, Meta};
+use super::permissions::Permissions;
 use super::sieve::Sieve;
 use super::source::Found;
 
@@ -19,17 +20,22 @@ const LISTING: usize = 32 * 1024;
 pub(crate) struct Folder {
     root: OwnedFd,
     pub(crate) ignore: Option<Sieve>,
+    permissions: Permissions,
 }
 
 impl Folder {
-    pub(crate) fn open(path: &Path, ignore: Option<Sieve>) -> Result<Self, ContextError> {
+    pub(crate) fn open(
+        path: &Path,
+        ignore: Option<Sieve>,
+        permissions: Permissions,
+    ) -> Result<Self, ContextError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, path, flags, Mode::empty()).map_err(|cause| ContextError::Io {
             operation: "open folder",
             path: path.display().to_string(),
             cause: cause.into(),
         })?;
-        Ok(Self { root, ignore })
+        Ok(Self { root, ignore, permissions })
     }
 
     pub(crate) fn root(&self) -> BorrowedFd<'_> {
@@ -53,7 +59,7 @@ impl Folder {
             }
             let path = || super::path::join(dir, name.to_bytes());
             let meta = match Meta::at(&fd, name) {
-                Ok(meta) => as_sent(meta),
+                Ok(meta) => self.as_sent(meta),
                 // Somebody removed it since the directory was read: then it is not there.
                 Err(Errno::NOENT) => continue,
                 Err(cause) => return Err(ContextError::io("stat", &path(), cause)),
@@ -88,7 +94,16 @@ impl Folder {
             _ => None,
         };
         let name = super::path::base_name(path).to_vec();
-        Ok(Some(Found { name, layer: 0, meta: as_sent(meta), link, node: None }))
+        Ok(Some(Found { name, layer: 0, meta: self.as_sent(meta), link, node: None }))
+    }
+
+    /// What BuildKit's transfer of a context leaves of the metadata, with the permissions that were asked for.
+    fn as_sent(&self, meta: Meta) -> Meta {
+        let sent = Meta { uid: 0, gid: 0, mode: self.permissions.mode(&meta), ..meta };
+        match meta.kind {
+            Kind::Socket => Meta { kind: Kind::File, size: 0, ..sent },
+            _ => sent,
+        }
     }
 }
 
@@ -103,15 +118,4 @@ pub(crate) fn open_below(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Re
             result => return result,
         }
     }
-}
-
-/// What BuildKit's transfer of a context leaves of the metadata.
-fn as_sent(mut meta: Meta) -> Meta {
-    meta.uid = 0;
-    meta.gid = 0;
-    if meta.kind == Kind::Socket {
-        meta.kind = Kind::File;
-        meta.size = 0;
-    }
-    meta
 }

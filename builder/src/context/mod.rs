@@ -8,7 +8,7 @@
 //! - `folder`, `layers`: the two kinds of source;  `source`: the interface and the walk;
 //! - `sieve`: ignore files, `--exclude` and `--parents` at work on a tree;
 //! - `hashes`: the memory of content hashes ([`HashCache`]), so that a warm build reads no file;
-//! - `meta`, `xattr`, `path`: metadata, extended attributes, paths.
+//! - `meta`, `permissions`, `xattr`, `path`: metadata, `--perm`, extended attributes, paths.
 //!
 //! Invariant: no path leads out of the root, whatever links and `..` it has.
 
@@ -18,6 +18,7 @@ mod hashes;
 mod layers;
 mod meta;
 pub(crate) mod path;
+mod permissions;
 pub(crate) mod read;
 mod sieve;
 mod source;
@@ -26,6 +27,7 @@ pub(crate) mod xattr;
 pub use error::ContextError;
 pub use hashes::{ContentHash, HashCache};
 pub use meta::{FileTime, Inode, Kind, Meta};
+pub use permissions::Permissions;
 pub use source::Context;
 
 pub(crate) use folder::open_below;

@@ -17,6 +17,7 @@ use super::hashes::HashCache;
 use super::layers::Layers;
 use super::meta::{Kind, Meta};
 use super::path::{clean, components, join};
+use super::permissions::Permissions;
 use super::sieve::{Mark, Sieve, Verdict};
 use super::xattr::{self, Xattrs};
 
@@ -75,10 +76,12 @@ impl Context {
     pub fn folder(
         path: &Path,
         ignore: Option<IgnorePatterns>,
+        permissions: Permissions,
         hashes: Arc<HashCache>,
     ) -> Result<Self, ContextError> {
         let ignore = ignore.filter(|patterns| !patterns.is_empty()).map(Sieve::ignoring);
-        Ok(Self { tree: Arc::new(Tree::Folder(Folder::open(path, ignore)?)), hashes, beside: Vec::new() })
+        let folder = Folder::open(path, ignore, permissions)?;
+        Ok(Self { tree: Arc::new(Tree::Folder(folder)), hashes, beside: Vec::new() })
     }
 
     /// The merged tree of a chain of layers: `COPY --from`.

@@ -14,7 +14,7 @@ use super::owner::{self, Owner};
 use super::tree::{Attributes, XattrSource};
 use super::wildcard;
 use crate::context::path::{base_name, clean, join, show};
-use crate::context::{ContentHash, Context, Found, Item, Kind, Meta, Sieve};
+use crate::context::{ContentHash, Context, Found, Item, Kind, Meta, Permissions, Sieve};
 use crate::fetch::git::Checkout;
 
 /// What would be copied, in the order in which it would be.
@@ -114,7 +114,12 @@ fn checkouts(copy: &Copy, source: &Context, fetch: &dyn Fetch) -> Result<Checkou
     for one in &copy.sources {
         if let CopySource::Git(url) = one {
             let found = fetch.checkout(url, copy.checksum.as_deref(), copy.keep_git_dir)?;
-            checkouts.folders.push(Context::folder(&found.parent, None, source.shared_hashes())?);
+            checkouts.folders.push(Context::folder(
+                &found.parent,
+                None,
+                Permissions::AsFound,
+                source.shared_hashes(),
+            )?);
             checkouts.found.push(found);
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rbuild_builder::explain::BuildId;
 use rbuild_builder::request::{
-    Allow, ContextArg, Dest, DockerfileArg, NamedSource, Network, NoCache, Output, OutputKind, Request,
-    Secret,
+    Allow, ContextArg, Dest, DockerfileArg, NamedSource, Network, NoCache, Output, OutputKind, Permissions,
+    Request, Secret,
 };
 use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
@@ -15,6 +15,7 @@ use rbuild_image::registry::Registry;
 use rbuild_parser::plan::{NamedContext, Options};
 
 use super::agents::Agents;
+use crate::args::Perm;
 use crate::commands::caches::Caches;
 use crate::commands::find;
 use crate::exit::Failure;
@@ -32,6 +33,10 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
         context,
         dockerfile,
         contexts,
+        permissions: match settings.perm {
+            Perm::Keep => Permissions::AsFound,
+            Perm::Git => Permissions::Git,
+        },
         options: Options {
             build_args: settings.build_args.iter().cloned().collect(),
             target: settings.target.clone(),

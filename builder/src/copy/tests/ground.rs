@@ -10,7 +10,7 @@ use rbuild_image::layer::{Flavour, View};
 use rbuild_parser::pattern::IgnorePatterns;
 use rbuild_parser::plan::{Chmod, Copy, CopySource, Root};
 
-use crate::context::{Context, HashCache};
+use crate::context::{Context, HashCache, Permissions};
 use crate::copy::{CopyDigest, CopyError, NoNetwork, Reuse, apply, digest, select};
 
 /// 2006-01-02 22:04:05 UTC, the time of everything in a context.
@@ -49,7 +49,8 @@ impl Ground {
     }
 
     pub(super) fn source(&self) -> Arc<Context> {
-        let folder = Context::folder(&self.context(), self.ignore.clone(), self.hashes.clone());
+        let folder =
+            Context::folder(&self.context(), self.ignore.clone(), Permissions::AsFound, self.hashes.clone());
         Arc::new(folder.unwrap())
     }
 
