@@ -98,7 +98,7 @@ fn verdict(verdict: &Verdict, out: &mut String) {
             Ok(())
         }
         Verdict::Changed { since, changes: found } => {
-            let _ = writeln!(out, "  because since build {since}");
+            let _ = writeln!(out, "  because of what changed since build {since}");
             changes(found, out);
             Ok(())
         }

@@ -1,11 +1,11 @@
 //! Two keys, side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rbuild_image::digest::RecordKey;
 use rbuild_image::store::Store;
 
-use super::change::{Change, Culprit};
+use super::change::{Change, Culprit, FileChange, FileChanges};
 use super::{files, inputs};
 use crate::key::{CopyKey, MountKey, MountKeyKind, RunKey, StepKey, StepKeyKind, WorkdirKey};
 
@@ -27,10 +27,39 @@ pub(super) fn compare(store: &Store, before: &Keyed, after: &Keyed) -> Vec<Chang
         (StepKeyKind::Workdir(old), StepKeyKind::Workdir(new)) => out.workdir(old, new),
         (old, new) => out.value("instruction", &kind(old), &kind(new)),
     }
-    if old.parent != new.parent {
+    // Without a parent, or with one again: that is what `--link` means.
+    if old.parent != new.parent && old.parent.is_some() == new.parent.is_some() {
         out.found.push(Change::Parent { because: Culprit::Unknown });
     }
     out.found
+}
+
+/// Whether keys that differ in this are still keys of steps that somebody would call nearly the same: at most one
+/// thing that the step itself says is another one, or at least what it is about is not.
+pub(super) fn resemble(changes: &[Change]) -> bool {
+    let own = |change: &&Change| !matches!(change, Change::Parent { .. });
+    let is_core = |change: &Change| match change {
+        Change::Value { name, .. } => {
+            matches!(name.as_str(), "command" | "arguments" | "script" | "destination" | "directory" | "ADD")
+        }
+        Change::Files { mount: None, files } => {
+            files.as_ref().is_some_and(|files| files.changes.len() >= files.of)
+        }
+        Change::Files { .. } | Change::Variable { .. } | Change::Parent { .. } => false,
+    };
+    let is_other = |change: &Change| match change {
+        Change::Value { name, from: Some(from), to: Some(to) } if name == "command" => !share_words(from, to),
+        _ => false,
+    };
+    let nearly = changes.iter().filter(own).count() <= 1 || !changes.iter().any(is_core);
+    nearly && !changes.iter().any(is_other)
+}
+
+/// Whether half of the words of two commands are the same.
+fn share_words(a: &str, b: &str) -> bool {
+    let words = |text| str::split_whitespace(text).collect::<BTreeSet<_>>();
+    let (a, b) = (words(a), words(b));
+    2 * a.intersection(&b).count() >= a.len().max(b.len())
 }
 
 /// What a key is the key of.
@@ -67,22 +96,29 @@ impl Changes<'_> {
     }
 
     fn run(&mut self, old: &RunKey, new: &RunKey) {
-        self.value("platform", &old.platform, &new.platform);
+        // Every field by its name, so that a new one cannot be forgotten here.
+        #[rustfmt::skip]
+        let RunKey {
+            platform, argv, env, workdir, user, network, insecure, mounts, script, hosts, hostname, shm_size,
+        } = new;
+        self.value("platform", &old.platform, platform);
         let lost = self.found.len();
-        self.value("command", &shown(&old.argv), &shown(&new.argv));
-        if self.found.len() == lost && old.argv != new.argv {
-            self.value("arguments", &format!("{:?}", old.argv), &format!("{:?}", new.argv));
+        self.value("command", &shown(&old.argv), &shown(argv));
+        if self.found.len() == lost && old.argv != *argv {
+            self.value("arguments", &format!("{:?}", old.argv), &format!("{argv:?}"));
         }
-        let body = |key: &RunKey| key.script.as_ref().map(|(name, data)| format!("{name}: {data}"));
-        self.optional("script", body(old).as_ref(), body(new).as_ref());
-        self.variables(&old.env, &new.env);
-        self.value("WORKDIR", &old.workdir, &new.workdir);
-        self.value("USER", &old.user, &new.user);
-        self.value("--network", &format!("{:?}", old.network), &format!("{:?}", new.network));
-        self.flag("--security=insecure", old.insecure, new.insecure);
-        self.value("--add-host", &old.hosts.join(" "), &new.hosts.join(" "));
-        for number in 0..old.mounts.len().max(new.mounts.len()) {
-            self.mount(old.mounts.get(number), new.mounts.get(number));
+        let body = |(name, data): &(String, String)| format!("{name}: {data}");
+        self.optional("script", old.script.as_ref().map(body).as_ref(), script.as_ref().map(body).as_ref());
+        self.variables(&old.env, env);
+        self.value("WORKDIR", &old.workdir, workdir);
+        self.value("USER", &old.user, user);
+        self.value("--network", &format!("{:?}", old.network), &format!("{network:?}"));
+        self.flag("--security=insecure", old.insecure, *insecure);
+        self.value("--add-host", &old.hosts.join(" "), &hosts.join(" "));
+        self.optional("BUILDKIT_SANDBOX_HOSTNAME", old.hostname.as_ref(), hostname.as_ref());
+        self.optional("--shm-size", old.shm_size.as_ref(), shm_size.as_ref());
+        for number in 0..old.mounts.len().max(mounts.len()) {
+            self.mount(old.mounts.get(number), mounts.get(number));
         }
     }
 
@@ -90,7 +126,7 @@ impl Changes<'_> {
         let found = self.found.len();
         let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) =
             (old.iter().cloned().collect(), new.iter().cloned().collect());
-        let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         for name in names {
             let (from, to) = (before.get(name).cloned(), after.get(name).cloned());
             if from != to {
@@ -123,18 +159,20 @@ impl Changes<'_> {
     }
 
     fn files(&mut self, mount: Option<String>, from: &str, to: &str) {
-        if from == to {
-            return;
+        if from != to {
+            let files = self.file_changes(from, to);
+            self.found.push(Change::Files { mount, files });
         }
+    }
+
+    /// Which files differ between two sets; None if one of them is not known any more.
+    fn file_changes(&self, from: &str, to: &str) -> Option<FileChanges> {
         let list = |key, content| {
             let bytes = self.store.inputs(key).ok().flatten()?;
             inputs::decode(&bytes, content)
         };
-        let files = match (list(self.before, from), list(self.after, to)) {
-            (Some(before), Some(after)) => Some(files::compare(&before, &after)),
-            _ => None,
-        };
-        self.found.push(Change::Files { mount, files });
+        let (before, after) = (list(self.before, from)?, list(self.after, to)?);
+        Some(files::compare(&before, &after))
     }
 
     fn copy(&mut self, old: &CopyKey, new: &CopyKey) {
@@ -142,11 +180,24 @@ impl Changes<'_> {
         self.value("destination", &old.dest, &new.dest);
         self.optional("--chown", old.chown.as_ref(), new.chown.as_ref());
         self.optional("--chmod", old.chmod.as_ref(), new.chmod.as_ref());
-        self.flag("--link", old.link, new.link);
+        // Beside a `--chmod` there is no `--link`, whatever is written.
+        if old.chmod.is_some() == new.chmod.is_some() {
+            self.flag("--link", old.link, new.link);
+        }
         self.flag("--parents", old.parents, new.parents);
         self.value("--exclude", &old.exclude.join(" "), &new.exclude.join(" "));
         self.optional("--unpack", old.unpack.as_ref(), new.unpack.as_ref());
-        self.files(None, &old.content, &new.content);
+        if old.content == new.content {
+            return;
+        }
+        let found = self.file_changes(&old.content, &new.content);
+        let by_files = found.as_ref().map(|found| found.changes.len());
+        let files = found.map(|found| without_effects(found, old, new));
+        let all_by_flags =
+            files.as_ref().is_some_and(|files| files.changes.is_empty()) && by_files != Some(0);
+        if !all_by_flags {
+            self.found.push(Change::Files { mount: None, files });
+        }
     }
 
     fn workdir(&mut self, old: &WorkdirKey, new: &WorkdirKey) {
@@ -154,6 +205,20 @@ impl Changes<'_> {
         self.value("USER", &old.user, &new.user);
         self.optional("SOURCE_DATE_EPOCH", old.epoch.as_ref(), new.epoch.as_ref());
     }
+}
+
+/// The changes of files that a changed flag did not make: to say both would be to say one thing twice.
+fn without_effects(mut files: FileChanges, old: &CopyKey, new: &CopyKey) -> FileChanges {
+    let (chmod, chown) = (old.chmod != new.chmod, old.chown != new.chown);
+    let (exclude, parents) = (old.exclude != new.exclude, old.parents != new.parents);
+    files.changes.retain(|change| match change {
+        FileChange::Mode { .. } => !chmod,
+        FileChange::Owner { .. } => !chown,
+        FileChange::Added { .. } | FileChange::Removed { .. } => !exclude && !parents,
+        FileChange::Renamed { .. } => !parents,
+        _ => true,
+    });
+    files
 }
 
 /// A command as it was written, as far as that can be seen: without the usual shell.

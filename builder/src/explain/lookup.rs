@@ -137,15 +137,8 @@ impl Lookup<'_> {
             return Ok(Verdict::Lost { since: build.id.clone() });
         }
         let now = Keyed { digest, key: fields.clone() };
-        let same = |build: &BuildRecord, then: &BuildStep| {
-            // Builds from elsewhere were of the same Dockerfile, wherever it lay.
-            (build.dockerfile.is_empty() || build.dockerfile == self.build.dockerfile)
-                && (&then.stage, then.ordinal) == (&step.stage, step.ordinal)
-        };
-        // The step for another platform only where there is none for this one.
-        let exactly =
-            |build: &BuildRecord, then: &BuildStep| same(build, then) && then.platform == step.platform;
-        if let Some((build, at)) = self.find(exactly).or_else(|| self.find(same))
+        let same = |build: &BuildRecord| self.counterpart(build, step);
+        if let Some((build, at)) = self.earlier.iter().find_map(|build| Some((build, same(build)?)))
             && let Some(then) = self.keyed(&build.steps[at])?
         {
             let mut changes = compare(self.store, &then, &now);
@@ -157,6 +150,31 @@ impl Lookup<'_> {
             return Ok(Verdict::Changed { since: build.id.clone(), changes });
         }
         Ok(Verdict::New { nearest: self.nearest(&now)? })
+    }
+
+    /// The step of an earlier build that this one was then: of the same Dockerfile and stage, with the same text, else
+    /// in the same place. A step in its place whose text is still there is another step: something was put before it.
+    fn counterpart(&self, build: &BuildRecord, step: &BuildStep) -> Option<usize> {
+        // Builds from elsewhere were of the same Dockerfile, wherever it lay.
+        if !build.dockerfile.is_empty() && build.dockerfile != self.build.dockerfile {
+            return None;
+        }
+        let is_it = |then: &BuildStep| then.status.succeeded() && then.stage == step.stage;
+        let with_text = |then: &BuildStep| is_it(then) && then.instruction == step.instruction;
+        let in_place = |then: &BuildStep| is_it(then) && then.ordinal == step.ordinal;
+        let kind = |step: &BuildStep| step.instruction.split_whitespace().next().map(str::to_owned);
+        let still_there = |then: &BuildStep| {
+            self.build.steps.iter().any(|it| it.stage == then.stage && it.instruction == then.instruction)
+        };
+        let steps = &build.steps;
+        // The step for another platform only where there is none for this one.
+        let first = |test: &dyn Fn(&BuildStep) -> bool| {
+            let here = steps.iter().position(|then| then.platform == step.platform && test(then));
+            here.or_else(|| steps.iter().position(test))
+        };
+        first(&|then| with_text(then) && in_place(then))
+            .or_else(|| first(&with_text))
+            .or_else(|| first(&|then| in_place(then) && kind(then) == kind(step) && !still_there(then)))
     }
 
     /// The latest step of an earlier build with a result.
@@ -182,11 +200,15 @@ impl Lookup<'_> {
         Ok(key.map(|key| Keyed { digest, key }))
     }
 
-    /// The record in the store with the fewest differences, of the same kind.
+    /// The record in the store with the fewest differences, of the same kind. Not one of this build: that its steps
+    /// differ from each other is no news.
     fn nearest(&self, now: &Keyed) -> Result<Option<Nearest>, ExplainError> {
         let mut best: Option<(RecordKey, Vec<Change>)> = None;
+        let ran_now = |digest| {
+            self.build.steps.iter().any(|step| step.key == Some(digest) && step.status == Status::Ran)
+        };
         for digest in self.store.record_keys()? {
-            if digest == now.digest {
+            if digest == now.digest || ran_now(digest) {
                 continue;
             }
             let Some(key) = stored_key(self.store, digest)? else { continue };
@@ -194,7 +216,8 @@ impl Lookup<'_> {
                 continue;
             }
             let changes = compare(self.store, &Keyed { digest, key }, now);
-            if best.as_ref().is_none_or(|(_, fewest)| changes.len() < fewest.len()) {
+            let is_near = compare::resemble(&changes);
+            if is_near && best.as_ref().is_none_or(|(_, fewest)| changes.len() < fewest.len()) {
                 best = Some((digest, changes));
             }
         }

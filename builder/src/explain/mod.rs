@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Keys are digests of typed records, so a miss is explained by laying two records side by side. "The same step" is
-//! the one of the same Dockerfile, stage and number; if there never was one, the record with the fewest differences
-//! is named instead, and called what it is.
+//! the one of the same Dockerfile and stage with the same text, else in the same place; if there never was one, the
+//! record with the fewest differences is named instead, and called what it is.
 //!
 //! Invariants: nothing that decides about hits reads anything of this; a build that cannot be recorded is still a
 //! build; what is missing (pruned, from another version) is said to be unknown, never guessed.
