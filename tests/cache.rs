@@ -107,6 +107,9 @@ fn stages_that_must_not_come_from_the_cache() {
         found.expect("the step").1
     };
     assert_eq!((status("RUN date"), status("RUN echo")), ("done".into(), "cached".into()), "{again}");
+    let typo = sandbox.build(dockerfile, &["--progress=plain", "--no-cache-filter", "oen"]).succeeded();
+    typo.saying("--no-cache-filter=oen: the Dockerfile has no stage of that name");
+    sandbox.build(dockerfile, &["-q", "--no-cache-filter", "one"]).succeeded();
     assert!(
         explained(&sandbox)["steps"].as_array().expect("steps").iter().any(|s| s["reason"] == "no_cache")
     );
@@ -218,4 +221,50 @@ fn the_log_of_a_failed_step_is_kept() {
     sandbox.rbuild(&["logs", "--step", "1"]).succeeded().printing("before the end\n");
     let whole = sandbox.rbuild(&["logs"]).succeeded().stdout;
     assert_eq!(whole, "#1 RUN echo before the end; exit 3\nbefore the end\n");
+}
+
+/// A checkout of the same commit, as somebody with this umask has it.
+fn checkout(sandbox: &Sandbox, name: &str, umask: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let root = sandbox.work().join(name);
+    sandbox.write(&format!("{name}/tree/folder/data"), "data");
+    sandbox.write(&format!("{name}/tree/program"), "#!/bin/sh\n");
+    sandbox.write(&format!("{name}/Dockerfile"), "FROM scratch\nCOPY tree /tree\nCOPY tree/program /\n");
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_136_239_445);
+    for (path, mode) in
+        [("tree/folder/data", 0o666), ("tree/program", 0o777), ("tree/folder", 0o777), ("tree", 0o777)]
+    {
+        let path = root.join(path);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(umask), Some(umask)).expect("an owner");
+        }
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode & !umask)).expect("a mode");
+        let file = std::fs::File::open(&path).expect("it is there");
+        file.set_times(std::fs::FileTimes::new().set_modified(time)).expect("a time");
+    }
+}
+
+#[test]
+fn a_umask_makes_no_other_image_of_what_git_has() {
+    let (one, two) = (Sandbox::new(), Sandbox::new());
+    let build = |sandbox: &Sandbox, name: &str, perm: &str| {
+        let (perm, epoch) = (format!("--perm={perm}"), "--build-arg=SOURCE_DATE_EPOCH=1");
+        let built = sandbox.rbuild(&["build", "--progress=json", &perm, epoch, "-t", name, name]).succeeded();
+        let image = sandbox.rbuild(&["save", name]).succeeded().bytes;
+        (statuses(&built), crate::support::archive::Image::only(&image))
+    };
+    checkout(&one, "open", 0o002);
+    checkout(&one, "closed", 0o077);
+    checkout(&two, "closed", 0o077);
+    let (_, open) = build(&one, "open", "git");
+    let modes = ["tree/folder/data", "tree/program", "tree/folder"].map(|path| open.tree[path].mode);
+    assert_eq!(modes, [0o644, 0o755, 0o755]);
+    let (again, closed) = build(&one, "closed", "git");
+    assert_eq!(again, ["cached", "cached"]);
+    assert_eq!(closed.id, open.id);
+    let (_, elsewhere) = build(&two, "closed", "git");
+    assert_eq!(elsewhere.id, open.id, "in a store that knows nothing of the other");
+    let (kept, as_found) = build(&one, "closed", "keep");
+    assert_eq!(kept, ["done", "done"]);
+    assert_eq!(as_found.tree["tree/folder/data"].mode, 0o600);
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use rbuild_parser::Diagnostic;
 use rbuild_parser::lint::Warning;
 use rbuild_parser::plan::{self, CopySource, Options, RemoteAdd};
+use rbuild_parser::{Diagnostic, Dockerfile, Stage, with_suggestion};
 
 use crate::bases::StoreBases;
 use crate::copy::{CopyError, Fetch};
 use crate::error::{BuildError, Located, Problem, SourceFile};
 use crate::event::{Event, Observer};
 use crate::inputs::{EPOCH, Inputs};
-use crate::request::Request;
+use crate::request::{NoCache, Request};
 use crate::work::Work;
 
 /// Parses, and plans for all platforms; says with which options for the first, now that every time in them is known.
@@ -56,7 +56,10 @@ pub(crate) fn plan(
         }
         match request.platforms.get(plans.len()) {
             Some(platform) => next.platform = Some(platform.clone()),
-            None => return Ok((Work::new(plans), options)),
+            None => {
+                notice_unknown_stages(&parsed.dockerfile, request, observer);
+                return Ok((Work::new(plans), options));
+            }
         }
     }
 }
@@ -68,6 +71,21 @@ fn time_of(add: &RemoteAdd, fetch: &dyn Fetch) -> Result<i64, CopyError> {
         CopySource::Git(address) => Ok(fetch.checkout(address, checksum, add.keep_git_dir)?.time),
         CopySource::Http(address) => Ok(fetch.fetch(address, checksum)?.mtime.secs),
         CopySource::Path(_) | CopySource::Inline(_) => unreachable!("the parser gives remote sources only"),
+    }
+}
+
+/// Docker passes over a `--no-cache-filter` that names no stage, and scripts use one list for many Dockerfiles; but
+/// whoever mistypes a name wonders why nothing runs.
+fn notice_unknown_stages(dockerfile: &Dockerfile, request: &Request, observer: &dyn Observer) {
+    let NoCache::Stages(names) = &request.no_cache else { return };
+    let name_of = |(number, stage): (usize, &Stage)| match &stage.from.kind.name {
+        Some(name) => name.lower.to_string(),
+        None => format!("stage-{number}"),
+    };
+    let known: Vec<String> = (0..).zip(&dockerfile.stages).map(name_of).collect();
+    for name in names.iter().filter(|name| !known.contains(name)) {
+        let message = format!("--no-cache-filter={name}: the Dockerfile has no stage of that name");
+        observer.on(Event::Notice(&with_suggestion(message, name, known.iter().map(String::as_str), false)));
     }
 }
 
