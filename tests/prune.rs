@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Sandbox};
+use crate::support::{BUSYBOX, Outcome, Sandbox};
 
 const DOCKERFILE: &str = "FROM busybox\nCOPY file /file\n";
 
@@ -194,6 +194,47 @@ fn what_is_needed_is_not_pruned() {
     assert!(layers(&sandbox).is_empty());
     sandbox.rbuild(&["images", "-q"]).succeeded().printing("");
     sandbox.rbuild(&["fsck"]).succeeded();
+}
+
+#[test]
+fn what_runs_is_not_pruned() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write("file", "content");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let build = |which: usize| {
+        for round in 0..4 {
+            let dockerfile = format!(
+                "FROM base AS made\nCOPY file /file\nRUN sleep 0.05; echo {which} {round} > /made\n\
+                 RUN cat /file /made > /both\nFROM base\nCOPY --from=made /both /both\n\
+                 RUN --mount=type=bind,from=made,target=/made cat /made/made >> /both\n"
+            );
+            let output = format!("--output=type=docker,dest=x{which}.tar");
+            let base = format!("--build-context=base={BUSYBOX}");
+            let args = ["build", "-q", &output, &base, "-f", "-", "."];
+            sandbox.rbuild_with_input(&args, dockerfile.as_bytes()).succeeded();
+        }
+    };
+    std::thread::scope(|scope| {
+        let builds = [scope.spawn(|| build(0)), scope.spawn(|| build(1))];
+        let prune = scope.spawn(|| {
+            let mut rounds = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                sandbox.rbuild(&["system", "prune", "-af"]).succeeded();
+                rounds += 1;
+            }
+            rounds
+        });
+        let ended: Vec<_> = builds.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(ended.iter().all(Result::is_ok), "a build failed");
+        assert!(prune.join().expect("prune succeeds") > 0);
+    });
+    sandbox.rbuild(&["fsck"]).succeeded();
+    for which in 0..2 {
+        let image = std::fs::read(sandbox.path(&format!("x{which}.tar"))).expect("the image");
+        let both = format!("content{which} 3\n{which} 3\n");
+        assert_eq!(crate::support::archive::Image::only(&image).text("both"), both);
+    }
 }
 
 #[test]

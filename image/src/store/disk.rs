@@ -32,7 +32,12 @@ impl Meter {
                 Err(Errno::NOTDIR | Errno::NOENT | Errno::LOOP) => continue,
                 Err(error) => return Err(error),
             };
-            for (name, _) in names(below.as_fd())? {
+            let inside = match names(below.as_fd()) {
+                // It was removed after it was opened.
+                Err(Errno::NOENT) => continue,
+                inside => inside?,
+            };
+            for (name, _) in inside {
                 let (size, is_dir) = self.entry(below.as_fd(), name.to_bytes())?;
                 bytes += size;
                 if is_dir {
