@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) gid: u64,
     /// Seconds.
     pub(crate) mtime: u64,
+    /// Extended attributes.
+    pub(crate) xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// The type of a file, and what belongs to it.
@@ -153,8 +155,14 @@ fn node<R: Read>(entry: &mut tar::Entry<'_, R>) -> Node {
         tar::EntryType::Link => Kind::Hardlink(link(entry).trim_start_matches('/').to_owned()),
         _ => Kind::Other,
     };
+    let xattrs = entry.pax_extensions().ok().flatten().into_iter().flatten().flatten().filter_map(|record| {
+        let name = record.key().ok()?.strip_prefix("SCHILY.xattr.")?;
+        Some((name.to_owned(), record.value_bytes().to_vec()))
+    });
+    let xattrs = xattrs.collect();
     let header = entry.header();
     Node {
+        xattrs,
         kind,
         mode: header.mode().expect("a mode") & 0o7777,
         uid: header.uid().expect("an owner"),

@@ -71,7 +71,11 @@ impl Sandbox {
 
     /// rbuild, with no standard input yet, in the working folder.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rbuild"));
+        // The binary that was built with the tests, unless another one is to be tested.
+        let given =
+            std::env::var_os("RBUILD").map(|path| std::path::absolute(path).expect("a folder to be in"));
+        let binary = given.unwrap_or_else(|| env!("CARGO_BIN_EXE_rbuild").into());
+        let mut command = Command::new(binary);
         command.args(args).current_dir(self.work()).env_clear().stdin(Stdio::null());
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", self.dir.path()).env("RBUILD_ROOT", self.store()).env("COLUMNS", "100");
