@@ -377,3 +377,30 @@ fn in_the_image_itself() {
     let none = build(&machine("one"), DOCKERFILE, &[&from]);
     assert!(notices(&none)[0].contains("nor an image with one"), "{none}");
 }
+
+/// The base of a stage that only serves stays where it is, as long as that stage comes from the cache.
+#[test]
+fn a_base_is_pulled_when_its_files_are_needed() {
+    let Some(registry) = Registry::start(None) else { return };
+    let base = format!("{}/base:1", registry.address);
+    let first = Sandbox::with_busybox();
+    first.rbuild(&["tag", "busybox", &base]).succeeded();
+    first.rbuild(&["push", "-q", &base]).succeeded();
+    let place = Place::Registry(registry);
+    let dockerfile =
+        format!("FROM {base} AS made\nCOPY input /input\nFROM scratch\nCOPY --from=made /input /out\n");
+    first.write("input", "one");
+    build(&first, &dockerfile, &[&place.to("max")]);
+
+    let second = machine("one");
+    let warm = build(&second, &dockerfile, &[&place.from()]);
+    assert_eq!((ran(&warm), fetched(&warm)), (0, 1), "{warm}");
+    assert!(!warm.stderr.contains(r#""type":"pull"#), "{warm}");
+    assert_eq!(id(&second), id(&first));
+
+    let more = format!("{dockerfile}COPY --from=made /bin/busybox /busybox\n");
+    let needed = build(&second, &more, &[&place.from()]);
+    assert_eq!((ran(&needed), notices(&needed)), (1, Vec::new()), "{needed}");
+    assert_eq!(needed.stderr.matches(r#""type":"pulled""#).count(), 1, "{needed}");
+    second.rbuild(&["images", "-q", &base]).succeeded();
+}

@@ -1,5 +1,6 @@
 //! Base images: found in the store, else pulled; or what a lock says. No connection is opened for what the store has.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use rbuild_image::store::{Image, Store};
 use rbuild_parser::plan::{Base, BaseId, BaseRequest, Bases};
 
 use crate::assemble::plan_config;
+use crate::carry::PendingBase;
 use crate::event::{Event, Observer};
 use crate::lock::{ImagePin, LockError, Pin, Pins};
 use crate::recipe::Named;
@@ -20,6 +22,7 @@ pub(crate) struct StoreBases<'a> {
     source: Option<Source<'a>>,
     images: Vec<Arc<Image>>,
     named: Vec<Named>,
+    pending: RefCell<Vec<PendingBase>>,
 }
 
 /// Where images come from that are not in the store.
@@ -28,6 +31,8 @@ pub(crate) struct Source<'a> {
     pub(crate) policy: Policy,
     pub(crate) pins: &'a Pins,
     pub(crate) observer: &'a dyn Observer,
+    /// True if layers are only pulled when something needs their files.
+    pub(crate) lazily: bool,
 }
 
 /// A name as it is written and as it is meant.
@@ -51,17 +56,28 @@ impl Name<'_> {
 impl<'a> StoreBases<'a> {
     /// From the store only.
     pub(crate) fn new(store: &'a Store) -> Self {
-        Self { store, source: None, images: Vec::new(), named: Vec::new() }
+        Self { store, source: None, images: Vec::new(), named: Vec::new(), pending: RefCell::default() }
     }
 
     /// From the store and from registries.
     pub(crate) fn pulling(store: &'a Store, source: Source<'a>) -> Self {
-        Self { store, source: Some(source), images: Vec::new(), named: Vec::new() }
+        Self {
+            store,
+            source: Some(source),
+            images: Vec::new(),
+            named: Vec::new(),
+            pending: RefCell::default(),
+        }
     }
 
     /// The images, by [`BaseId`], and by the names that were asked for.
     pub(crate) fn into_images(self) -> (Vec<Arc<Image>>, Vec<Named>) {
         (self.images, self.named)
+    }
+
+    /// The images that were not pulled yet.
+    pub(crate) fn take_pending(&self) -> Vec<PendingBase> {
+        self.pending.take()
     }
 
     fn find(&self, name: &str, platform: &str) -> Result<Image, String> {
@@ -203,11 +219,17 @@ impl<'a> StoreBases<'a> {
         reference: &Reference,
         platform: Platform,
     ) -> Result<Image, RegistryError> {
+        let options = PullOptions { platform, exact_platform: false };
+        if source.lazily {
+            let (pending, image) =
+                PendingBase::describe(self.store, source.registry, reference, options, source.observer)?;
+            self.pending.borrow_mut().push(pending);
+            return Ok(image);
+        }
         let image = reference.canonical();
         let begun = Instant::now();
         source.observer.on(Event::Pulling { image: &image });
         let told = Told { image: &image, observer: source.observer };
-        let options = PullOptions { platform, exact_platform: false };
         let found =
             source.registry.resolve_or_pull(self.store, reference, &options, Policy::Always, &told)?;
         source.observer.on(Event::Pulled { image: &image, duration: begun.elapsed() });
@@ -252,9 +274,9 @@ pub(crate) fn base(id: BaseId, image: &Image) -> Base {
 }
 
 /// Hands what happens to a transfer on to whoever watches the build.
-struct Told<'a> {
-    image: &'a str,
-    observer: &'a dyn Observer,
+pub(crate) struct Told<'a> {
+    pub(crate) image: &'a str,
+    pub(crate) observer: &'a dyn Observer,
 }
 
 impl Progress for Told<'_> {

@@ -52,11 +52,18 @@ pub fn build(
     let pins = Arc::new(Pins::open(request.lock.as_ref())?);
     let fetch = Remote::new(store, request, Arc::clone(&pins));
     let inputs = Inputs::open(store, request, &fetch, cancel)?;
-    let source = Source { registry: &request.registry, policy: request.pull, pins: &pins, observer };
+    let source = Source {
+        lazily: !request.cache_from.is_empty(),
+        registry: &request.registry,
+        policy: request.pull,
+        pins: &pins,
+        observer,
+    };
     let mut bases = StoreBases::pulling(store, source);
     let (work, options) = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
     crate::entitlements::check(&work, request.allow, &inputs.file)?;
     output::check(request, &work.targets)?;
+    let pending = bases.take_pending();
     let (bases, named) = bases.into_images();
     let recipe = Recipe::new(&inputs.file.text, &options, named, work.origins(&request.platforms));
     let dockerfile = explain::dockerfile(inputs.path.as_deref());
@@ -64,7 +71,7 @@ pub fn build(
     observer.on(Event::Planned(&steps));
     let wants_image = output::wants_image(request);
 
-    let carry = Carry::import(request, observer);
+    let carry = Carry::import(request, pending, observer);
     let observer = &Rounds::new(observer);
     loop {
         let trace = Trace::new(&work.steps, |base| bases[base as usize].id);

@@ -163,7 +163,10 @@ impl<'a> Session<'a> {
             None if self.carry.is_empty() => {
                 return Err(StepFailure::new(format!("layer {id} has vanished from the store")));
             }
-            None => self.carry.obtain(self.store, id).ok_or_else(StepFailure::lost)?,
+            None => {
+                self.carry.obtain_bases(self.store, &[id]).map_err(StepFailure::new)?;
+                self.carry.obtain(self.store, id).ok_or_else(StepFailure::lost)?
+            }
         };
         self.layers().insert(id, layer.clone());
         Ok(layer)
@@ -175,6 +178,7 @@ impl<'a> Session<'a> {
 
     /// Brings the layers of a chain into the store that are still elsewhere.
     pub(crate) fn obtain(&self, chain: &Chain) -> Result<(), StepFailure> {
+        self.carry.obtain_bases(self.store, chain.layers()).map_err(StepFailure::new)?;
         if self.carry.is_empty() || self.carry.obtain_all(self.store, chain.layers()) {
             Ok(())
         } else {

@@ -11,7 +11,7 @@ use rbuild_image::place::{CACHE_CONFIG, CACHE_CREATED, Place, PlaceError, read_s
 use rbuild_image::time::Timestamp;
 
 use super::format::{Artifact, VERSION};
-use super::{Carried, Carry, Held, Source, inline};
+use super::{Carried, Carry, Held, PendingBase, Source, inline};
 use crate::event::{CacheEvent, Event, Observer};
 use crate::key::FORMAT;
 use crate::request::Request;
@@ -20,11 +20,12 @@ use crate::request::Request;
 const MAX_CONFIG: u64 = 256 << 20;
 
 impl<'a> Carry<'a> {
-    /// Reads what the request says to import.
-    pub(crate) fn import(request: &Request, observer: &'a dyn Observer) -> Self {
+    /// Reads what the request says to import. `bases` are the images that were not pulled yet.
+    pub(crate) fn import(request: &Request, bases: Vec<PendingBase>, observer: &'a dyn Observer) -> Self {
         let mut carry = Self {
             observer,
             sources: Vec::new(),
+            bases,
             records: BTreeMap::new(),
             layers: BTreeMap::new(),
             copies: BTreeMap::new(),

@@ -10,6 +10,8 @@
 //! stages that only served to make other things are never fetched. `copies` makes that true for `COPY --from`, whose
 //! key would otherwise have to be computed from the files.
 //!
+//! The same goes for base images (`bases`).
+//!
 //! A layer may turn out not to be there: its blob is missing or damaged, or the cache was exported with `mode=min`,
 //! which leaves the layers of other stages out. Steps that were hits may then have to run after all. The build starts
 //! over, without the layers that were lost ([`Carry::is_lost`]); what was made until then is in the store, and
@@ -18,6 +20,7 @@
 //! Invariants: a layer from elsewhere gets its name in the store only if its files have that identity; a cache that
 //! cannot be used is said to be so, and costs no more than itself; nobody sees half a cache.
 
+mod bases;
 mod copies;
 mod explained;
 mod export;
@@ -34,6 +37,7 @@ use rbuild_image::digest::{BlobDigest, LayerId, RecordKey};
 use rbuild_image::place::Place;
 use rbuild_image::time::Timestamp;
 
+pub(crate) use bases::PendingBase;
 pub(crate) use copies::name as copy_name;
 pub(crate) use export::export;
 pub(crate) use inline::into_config;
@@ -47,6 +51,7 @@ use format::{Artifact, CarriedLayer};
 pub(crate) struct Carry<'a> {
     observer: &'a dyn Observer,
     sources: Vec<Source>,
+    bases: Vec<PendingBase>,
     records: BTreeMap<RecordKey, Carried>,
     /// Where the blob of a layer is, the first place to be asked first.
     layers: BTreeMap<LayerId, Vec<Held>>,
@@ -98,7 +103,7 @@ impl Carry<'_> {
 
     /// Whether the store may lack a layer that a step of this build led to.
     pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records.is_empty() && self.bases.is_empty()
     }
 
     /// The digest of what a copy between chains selects (see `copies`), if it is known from elsewhere.

@@ -526,7 +526,7 @@ fn parse_tar(text: &str) -> Option<TarSummary> {
 }
 
 /// The name of a layer that came from elsewhere: two archives with the same tar mean the same layer.
-fn foreign_id(diff_id: DiffId) -> LayerId {
+pub(crate) fn foreign_id(diff_id: DiffId) -> LayerId {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"foreign");
     hasher.update(&diff_id.0.0);

@@ -61,6 +61,7 @@ pub use failed::{FAILED_STEPS_STAY, HeldStep};
 pub use fsck::Problem;
 pub use images::{Image, ImageError};
 pub use indexes::{ImageIndex, Named};
+pub(crate) use layers::foreign_id;
 pub use layers::{ForeignBlob, Layer, Origin};
 pub use lease::{LayerUser, LayerUsers};
 pub use names::ResolveError;

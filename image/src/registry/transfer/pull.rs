@@ -17,7 +17,7 @@ use crate::digest::{DiffId, ImageId, LayerId, ManifestDigest};
 use crate::manifest::{Descriptor, Manifest};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::Store;
+use crate::store::{Image, Store, foreign_id};
 
 /// How deep indexes may lie in indexes.
 const MAX_NESTING: usize = 3;
@@ -135,6 +135,31 @@ impl Registry {
         })
     }
 
+    /// The image that `reference` means, without its layers; beside it the digest that the name leads to. The names of
+    /// the layers are those that they have in the store once they are pulled.
+    ///
+    /// # Errors
+    /// As [`Registry::pull`].
+    pub fn describe(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        options: &PullOptions,
+        progress: &dyn Progress,
+    ) -> Result<(Image, ManifestDigest), RegistryError> {
+        let reference = reference.clone().with_default_tag();
+        self.at_source(&reference, progress, |repository| {
+            let document = repository.manifest(&asked(&reference), reference.digest())?;
+            let digest = document.digest;
+            let manifest = select(repository, document, &options.platform)?;
+            let (bytes, config) = image_config(repository, &manifest, &reference, options)?;
+            let layers = config.rootfs.diff_ids.iter();
+            let layers = layers.map(|id| Ok(store.by_diff_id(*id)?.unwrap_or_else(|| foreign_id(*id))));
+            let layers = layers.collect::<Result<_, RegistryError>>()?;
+            Ok((Image { id: ImageId(manifest.config.digest.0), config, bytes, layers }, digest))
+        })
+    }
+
     /// Tries the mirrors of a reference's domain, then the registry itself.
     pub(in super::super) fn at_source<T>(
         &self,
@@ -179,11 +204,7 @@ fn pull_from(
     let digest = document.digest;
     let manifest = select(repository, document, &options.platform)?;
     progress.event(Event::Manifest { digest, layers: manifest.layers.len() });
-    let bytes = repository.small_blob(manifest.config.digest, manifest.config.size)?;
-    let what = reference.familiar();
-    let config =
-        ImageConfig::parse(&bytes).map_err(|source| RegistryError::Config { what: what.clone(), source })?;
-    check(&what, &config, &manifest, options)?;
+    let (bytes, config) = image_config(repository, &manifest, reference, options)?;
     let layers = fetch_layers(store, repository, &manifest, &config)?;
     for (id, descriptor) in layers.iter().zip(&manifest.layers) {
         sources::remember(store, *id, descriptor.digest, reference.domain(), reference.path())?;
@@ -197,6 +218,21 @@ fn pull_from(
         _ => store.set_name(reference, image)?,
     }
     Ok(Pulled { image, digest, is_new, platform: config.platform() })
+}
+
+/// The image's config, checked against its manifest, and the bytes that it is made of.
+fn image_config(
+    repository: &Repository<'_>,
+    manifest: &Manifest,
+    reference: &Reference,
+    options: &PullOptions,
+) -> Result<(Vec<u8>, ImageConfig), RegistryError> {
+    let bytes = repository.small_blob(manifest.config.digest, manifest.config.size)?;
+    let what = reference.familiar();
+    let config =
+        ImageConfig::parse(&bytes).map_err(|source| RegistryError::Config { what: what.clone(), source })?;
+    check(&what, &config, manifest, options)?;
+    Ok((bytes, config))
 }
 
 /// Follows indexes to the manifest for the platform.
