@@ -45,9 +45,9 @@ pub struct ForeignBlob {
 pub(super) struct Meta {
     /// What the content must hash to: for a built layer its name, for a foreign one the identity with all times.
     tree: LayerId,
-    origin: Origin,
-    entries: u64,
-    bytes: u64,
+    pub(super) origin: Origin,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
     /// The boot in which it was written.
     boot: String,
 }
@@ -67,17 +67,17 @@ impl Meta {
 
 /// A whole layer in the store. Cheap to clone; all clones share what is found out about it.
 #[derive(Debug, Clone)]
-pub struct Layer(Arc<Inner>);
+pub struct Layer(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
     /// Where its files are.
-    store: Store,
+    pub(super) store: Store,
     /// Where what is found out about it is written down: the same store, or the one above.
-    notes: Store,
-    id: LayerId,
-    meta: Meta,
-    tar: Mutex<Option<TarSummary>>,
+    pub(super) notes: Store,
+    pub(super) id: LayerId,
+    pub(super) meta: Meta,
+    pub(super) tar: Mutex<Option<TarSummary>>,
 }
 
 /// The layers that this process has looked at. Weak, because a layer keeps its store open.
@@ -211,8 +211,8 @@ impl Store {
             .iter()
             // Those of a lower store are not ours to sync.
             .filter(|id| self.exists(&layer_path(**id)))
+            .filter(|id| !self.is_durable(**id))
             .map(|id| format!("layers/{id}/durable"))
-            .filter(|path| !self.exists(path))
             .collect();
         if pending.is_empty() {
             return Ok(());
@@ -284,7 +284,13 @@ impl Store {
     }
 
     pub(super) fn needs_no_proof(&self, id: LayerId, meta: &Meta) -> bool {
-        meta.boot == self.boot_id() || self.exists(&format!("{}/durable", layer_path(id)))
+        meta.boot == self.boot_id() || self.is_durable(id)
+    }
+
+    /// Marked in this life of the store.
+    fn is_durable(&self, id: LayerId) -> bool {
+        let mark = self.read_small(&format!("{}/durable", layer_path(id)));
+        mark.is_ok_and(|mark| mark.is_some_and(|mark| mark == self.life().as_bytes()))
     }
 
     /// Whether a layer's files are those that were stored.
@@ -364,165 +370,13 @@ impl Store {
     }
 
     fn mark(&self, path: &str) -> Result<(), StoreError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        fs::openat(self.dir(), path, flags, Mode::from_raw_mode(0o644))
-            .map(drop)
-            .map_err(StoreError::io("create", path))
-    }
-}
-
-impl Layer {
-    /// Its name in the store.
-    pub fn id(&self) -> LayerId {
-        self.0.id
-    }
-
-    /// The directory that overlayfs mounts, absolute.
-    pub fn fs_path(&self) -> PathBuf {
-        self.0.store.path().join(layer_path(self.0.id)).join("fs")
-    }
-
-    /// The same, opened.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn open_fs(&self) -> Result<OwnedFd, StoreError> {
-        self.0.store.open_layer(self.0.id)
-    }
-
-    /// Where it comes from.
-    pub fn origin(&self) -> &Origin {
-        &self.0.meta.origin
-    }
-
-    /// The bytes in which it came, if it is foreign and they were kept.
-    pub fn foreign_blob(&self) -> Option<&ForeignBlob> {
-        match &self.0.meta.origin {
-            Origin::Foreign { blob, .. } => blob.as_ref(),
-            Origin::Built(_) => None,
-        }
-    }
-
-    /// Bytes of content, hard links counted once.
-    pub fn size(&self) -> u64 {
-        self.0.meta.bytes
-    }
-
-    /// How many entries its tar has, the end not counted.
-    pub fn entries(&self) -> u64 {
-        self.0.meta.entries
-    }
-
-    /// The SHA-256 of its tar. It is computed once, by the first who asks, among all processes; the others wait.
-    ///
-    /// # Errors
-    /// When the layer cannot be read.
-    pub fn diff_id(&self) -> Result<DiffId, StoreError> {
-        match &self.0.meta.origin {
-            Origin::Foreign { diff_id, .. } => Ok(*diff_id),
-            Origin::Built(_) => self.tar().map(|tar| tar.diff_id),
-        }
-    }
-
-    /// Whether [`Layer::diff_id`] has an answer without computing one.
-    pub fn knows_diff_id(&self) -> bool {
-        if matches!(self.0.meta.origin, Origin::Foreign { .. }) {
-            return true;
-        }
-        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
-        if tar.is_none() {
-            *tar = self.remembered().ok().flatten();
-        }
-        tar.is_some()
-    }
-
-    /// Digest and length of the tar that [`layer::write_tar`] makes of it. For a built layer this is its DiffID.
-    ///
-    /// # Errors
-    /// When the layer cannot be read.
-    pub fn tar(&self) -> Result<TarSummary, StoreError> {
-        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tar) = *tar {
-            return Ok(tar);
-        }
-        let found = match self.remembered()? {
-            Some(found) => found,
-            None => self.compute()?,
-        };
-        *tar = Some(found);
-        Ok(found)
-    }
-
-    /// Remembers digest and length for all times when [`layer::write_tar`] was run on the layer for another reason.
-    ///
-    /// # Errors
-    /// When it cannot be written down.
-    pub fn remember_tar(&self, tar: TarSummary) -> Result<(), StoreError> {
-        let notes = &self.0.notes;
-        if self.is_below() {
-            notes.make_folder(NOTES)?;
-        }
-        let text = format!("{} {}\n", tar.diff_id, tar.size);
-        notes.write_small(&format!("{}diff_id", self.notes_path()), text.as_bytes())?;
-        if matches!(self.0.meta.origin, Origin::Built(_)) {
-            notes.write_small(&diff_id_path(tar.diff_id), self.0.id.to_string().as_bytes())?;
-        }
-        Ok(())
-    }
-
-    fn compute(&self) -> Result<TarSummary, StoreError> {
-        let dir = self.open_fs()?;
-        // The others' processes wait here, and then find what we wrote down.
-        fs::flock(&dir, FlockOperation::LockExclusive).map_err(StoreError::io("lock", self.fs_path()))?;
-        if let Some(found) = self.remembered()? {
-            return Ok(found);
-        }
-        let found = layer::write_tar(dir.as_fd(), self.0.store.flavour(), &mut std::io::sink())
-            .map_err(StoreError::layer(Some(self.0.id)))?;
-        self.remember_tar(found)?;
-        Ok(found)
-    }
-
-    fn remembered(&self) -> Result<Option<TarSummary>, StoreError> {
-        let known = self.0.store.remembered_tar(self.0.id)?;
-        if known.is_some() || !self.is_below() {
-            return Ok(known);
-        }
-        let text = self.0.notes.read_small(&format!("{}diff_id", self.notes_path()))?;
-        Ok(text.and_then(|text| String::from_utf8(text).ok()).and_then(|text| parse_tar(&text)))
-    }
-
-    /// What the names of files begin with in which something is noted about it; relative to the store that it was
-    /// asked of.
-    pub(crate) fn notes_path(&self) -> String {
-        if self.is_below() {
-            format!("{NOTES}/{}.", self.0.id)
-        } else {
-            format!("{}/", layer_path(self.0.id))
-        }
-    }
-
-    /// It is a lower store's.
-    fn is_below(&self) -> bool {
-        self.0.store.path() != self.0.notes.path()
-    }
-
-    /// Where the bytes are in which it came, if it is foreign and they were kept.
-    pub fn blob_path(&self) -> Option<PathBuf> {
-        let blob = self.foreign_blob()?;
-        Some(self.0.store.path().join("blobs/sha256").join(blob.digest.hex()))
+        self.write_small(path, self.life().as_bytes())
     }
 }
 
 fn open_fs_of(temp: &TempDir) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(temp.dir(), "fs", flags, Mode::empty()).map_err(StoreError::io("open", temp.path().join("fs")))
-}
-
-fn parse_tar(text: &str) -> Option<TarSummary> {
-    // Without the line end it was cut off.
-    let (diff_id, size) = text.strip_suffix('\n')?.split_once(' ')?;
-    Some(TarSummary { diff_id: diff_id.parse().ok()?, size: size.parse().ok()? })
 }
 
 /// The name of a layer that came from elsewhere: two archives with the same tar mean the same layer.
@@ -533,10 +387,16 @@ pub(crate) fn foreign_id(diff_id: DiffId) -> LayerId {
     LayerId(*hasher.finalize().as_bytes())
 }
 
-fn layer_path(id: LayerId) -> String {
+pub(super) fn layer_path(id: LayerId) -> String {
     format!("layers/{id}")
 }
 
-fn diff_id_path(diff_id: DiffId) -> String {
+pub(super) fn diff_id_path(diff_id: DiffId) -> String {
     format!("diffids/{}", diff_id.hex())
+}
+
+pub(super) fn parse_tar(text: &str) -> Option<TarSummary> {
+    // Without the line end it was cut off.
+    let (diff_id, size) = text.strip_suffix('\n')?.split_once(' ')?;
+    Some(TarSummary { diff_id: diff_id.parse().ok()?, size: size.parse().ok()? })
 }

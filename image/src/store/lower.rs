@@ -44,13 +44,15 @@ impl Store {
         };
         let Some(meta) = meta else { return Ok(None) };
         let proof = format!("{NOTES}/{id}.proof");
-        if lower.needs_no_proof(id, &meta) || self.exists(&proof) {
+        let proved =
+            || Ok::<_, StoreError>(self.read_small(&proof)?.is_some_and(|of| of == lower.life().as_bytes()));
+        if lower.needs_no_proof(id, &meta) || proved()? {
             return Ok(Some((lower.clone(), meta)));
         }
         if !lower.is_as_recorded(id, &meta)? {
             return Ok(None);
         }
-        self.note_below(&proof, b"")?;
+        self.note_below(&proof, lower.life().as_bytes())?;
         Ok(Some((lower.clone(), meta)))
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/v1/            the format's version: another one gets another folder
 //!   flavour             trusted or user: which attributes the layers' directories carry
+//!   place               the folder that the store was made in, see `whereabouts`
 //!   lock                held shortly: shared to begin using layers, exclusively to remove some
 //!   tmp/                what is in the making; everything has its holder's lock, the rest is swept
 //!   layers/<LayerId>/   fs/ as overlayfs mounts it · meta.json · diff_id once known · durable once on disk
@@ -42,6 +43,7 @@ mod files;
 mod fsck;
 mod images;
 mod indexes;
+mod layer;
 mod layers;
 mod lease;
 mod lower;
@@ -55,6 +57,7 @@ mod temp;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod whereabouts;
 
 pub use error::StoreError;
 pub use failed::{FAILED_STEPS_STAY, HeldStep};

@@ -29,6 +29,8 @@ struct Inner {
     path: PathBuf,
     dir: OwnedFd,
     flavour: Flavour,
+    read_only: bool,
+    life: OnceLock<String>,
     boot: OnceLock<String>,
     lease: OnceLock<Lease>,
     layers: Mutex<Known>,
@@ -58,8 +60,9 @@ impl Store {
             other => other,
         }
         .map_err(StoreError::io("open", &path))?;
-        let store = Self::at(path, dir, flavour, lower);
+        let store = Self::at(path, dir, flavour, lower, false);
         store.check_flavour(root)?;
+        store.settle_in()?;
         Ok(store)
     }
 
@@ -71,21 +74,26 @@ impl Store {
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(StoreError::NoStore(root.to_owned())),
             other => other.map_err(StoreError::io("open", &path))?,
         };
-        let store = Self::at(path, dir, flavour, None);
+        let store = Self::at(path, dir, flavour, None, true);
         match store.made_as()? {
-            Some(made) if made == flavour => Ok(store),
+            Some(made) if made == flavour => {
+                store.settle_in()?;
+                Ok(store)
+            }
             Some(made) => Err(StoreError::LowerFlavour { root: root.to_owned(), made, used: flavour }),
             None => Err(StoreError::NoStore(root.to_owned())),
         }
     }
 
-    fn at(path: PathBuf, dir: OwnedFd, flavour: Flavour, lower: Option<Self>) -> Self {
+    fn at(path: PathBuf, dir: OwnedFd, flavour: Flavour, lower: Option<Self>, read_only: bool) -> Self {
         // Absolute, because others mount from it, and they may have another working directory.
         let path = std::path::absolute(&path).unwrap_or(path);
         let inner = Inner {
             path,
             dir,
             flavour,
+            read_only,
+            life: OnceLock::new(),
             boot: OnceLock::new(),
             lease: OnceLock::new(),
             layers: Mutex::default(),
@@ -94,6 +102,23 @@ impl Store {
             held: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// It lies below another one.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.inner.read_only
+    }
+
+    fn settle_in(&self) -> Result<(), StoreError> {
+        let life = self.find_life()?;
+        // Nobody else has the store yet.
+        let _ = self.inner.life.set(life);
+        Ok(())
+    }
+
+    /// In which life of the store this is, see `whereabouts`; empty in the first.
+    pub(super) fn life(&self) -> &str {
+        self.inner.life.get().map_or("", String::as_str)
     }
 
     /// The store below, if there is one.
@@ -138,12 +163,12 @@ impl Store {
         &self.inner.lease
     }
 
-    /// What tells this boot of the machine from every other; empty where the kernel does not say, which makes no
+    /// What tells this boot of the machine, and this life of the store, from every other; empty where the kernel does not say, which makes no
     /// layer look like one of another boot.
     pub(super) fn boot_id(&self) -> &str {
         self.inner.boot.get_or_init(|| {
             let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-            id.trim().to_owned()
+            format!("{} {}", id.trim(), self.life()).trim_end().to_owned()
         })
     }
 

@@ -373,6 +373,32 @@ fn usage_counts_a_file_of_several_names_once() {
 }
 
 #[test]
+fn after_a_copy_a_layer_has_to_prove_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let store = open(&first);
+    let (good, bad) = (layer(&store, "good").id(), layer(&store, "bad").id());
+    store.make_durable(&[good, bad]).unwrap();
+    drop(store);
+    let copied = std::process::Command::new("cp").arg("-a").args([&first, &second]).status().unwrap();
+    assert!(copied.success());
+    // What copies may lose something; a rename does not.
+    fs::write(second.join(format!("v1/layers/{bad}/fs/file")), "worse").unwrap();
+    let below = Store::open_over(&folder.path().join("third"), open(&first).flavour(), &second).unwrap();
+    assert!(below.layer(good).unwrap().is_some() && below.layer(bad).unwrap().is_none());
+    assert!(below.path().join(format!("below/{good}.proof")).exists());
+    for _ in 0..2 {
+        let store = open(&second);
+        assert!(store.layer(good).unwrap().is_some() && store.layer(bad).unwrap().is_none());
+    }
+    let moved = folder.path().join("moved");
+    fs::rename(&first, &moved).unwrap();
+    let store = open(&moved);
+    fs::write(moved.join(format!("v1/layers/{bad}/fs/file")), "not looked at").unwrap();
+    assert!(store.layer(bad).unwrap().is_some(), "it is the same store");
+}
+
+#[test]
 fn fsck_finds_every_kind_of_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (built, came, image) = {

@@ -1,0 +1,156 @@
+//! What can be asked of a layer.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use rustix::fs::{self, FlockOperation};
+
+use super::StoreError;
+use super::layers::{ForeignBlob, Layer, Origin, diff_id_path, layer_path, parse_tar};
+use super::lower::NOTES;
+use crate::digest::{DiffId, LayerId};
+use crate::layer::{self, TarSummary};
+
+impl Layer {
+    /// Its name in the store.
+    pub fn id(&self) -> LayerId {
+        self.0.id
+    }
+
+    /// The directory that overlayfs mounts, absolute.
+    pub fn fs_path(&self) -> PathBuf {
+        self.0.store.path().join(layer_path(self.0.id)).join("fs")
+    }
+
+    /// The same, opened.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_fs(&self) -> Result<OwnedFd, StoreError> {
+        self.0.store.open_layer(self.0.id)
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.0.meta.origin
+    }
+
+    /// The bytes in which it came, if it is foreign and they were kept.
+    pub fn foreign_blob(&self) -> Option<&ForeignBlob> {
+        match &self.0.meta.origin {
+            Origin::Foreign { blob, .. } => blob.as_ref(),
+            Origin::Built(_) => None,
+        }
+    }
+
+    /// Bytes of content, hard links counted once.
+    pub fn size(&self) -> u64 {
+        self.0.meta.bytes
+    }
+
+    /// How many entries its tar has, the end not counted.
+    pub fn entries(&self) -> u64 {
+        self.0.meta.entries
+    }
+
+    /// The SHA-256 of its tar. It is computed once, by the first who asks, among all processes; the others wait.
+    ///
+    /// # Errors
+    /// When the layer cannot be read.
+    pub fn diff_id(&self) -> Result<DiffId, StoreError> {
+        match &self.0.meta.origin {
+            Origin::Foreign { diff_id, .. } => Ok(*diff_id),
+            Origin::Built(_) => self.tar().map(|tar| tar.diff_id),
+        }
+    }
+
+    /// Whether [`Layer::diff_id`] has an answer without computing one.
+    pub fn knows_diff_id(&self) -> bool {
+        if matches!(self.0.meta.origin, Origin::Foreign { .. }) {
+            return true;
+        }
+        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
+        if tar.is_none() {
+            *tar = self.remembered().ok().flatten();
+        }
+        tar.is_some()
+    }
+
+    /// Digest and length of the tar that [`layer::write_tar`] makes of it. For a built layer this is its DiffID.
+    ///
+    /// # Errors
+    /// When the layer cannot be read.
+    pub fn tar(&self) -> Result<TarSummary, StoreError> {
+        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tar) = *tar {
+            return Ok(tar);
+        }
+        let found = match self.remembered()? {
+            Some(found) => found,
+            None => self.compute()?,
+        };
+        *tar = Some(found);
+        Ok(found)
+    }
+
+    /// Remembers digest and length for all times when [`layer::write_tar`] was run on the layer for another reason.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn remember_tar(&self, tar: TarSummary) -> Result<(), StoreError> {
+        let notes = &self.0.notes;
+        if self.is_below() {
+            notes.make_folder(NOTES)?;
+        }
+        let text = format!("{} {}\n", tar.diff_id, tar.size);
+        notes.write_small(&format!("{}diff_id", self.notes_path()), text.as_bytes())?;
+        if matches!(self.0.meta.origin, Origin::Built(_)) {
+            notes.write_small(&diff_id_path(tar.diff_id), self.0.id.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn compute(&self) -> Result<TarSummary, StoreError> {
+        let dir = self.open_fs()?;
+        // The others' processes wait here, and then find what we wrote down.
+        fs::flock(&dir, FlockOperation::LockExclusive).map_err(StoreError::io("lock", self.fs_path()))?;
+        if let Some(found) = self.remembered()? {
+            return Ok(found);
+        }
+        let found = layer::write_tar(dir.as_fd(), self.0.store.flavour(), &mut std::io::sink())
+            .map_err(StoreError::layer(Some(self.0.id)))?;
+        self.remember_tar(found)?;
+        Ok(found)
+    }
+
+    fn remembered(&self) -> Result<Option<TarSummary>, StoreError> {
+        let known = self.0.store.remembered_tar(self.0.id)?;
+        if known.is_some() || !self.is_below() {
+            return Ok(known);
+        }
+        let text = self.0.notes.read_small(&format!("{}diff_id", self.notes_path()))?;
+        Ok(text.and_then(|text| String::from_utf8(text).ok()).and_then(|text| parse_tar(&text)))
+    }
+
+    /// What the names of files begin with in which something is noted about it; relative to the store that it was
+    /// asked of.
+    pub(crate) fn notes_path(&self) -> String {
+        if self.is_below() {
+            format!("{NOTES}/{}.", self.0.id)
+        } else {
+            format!("{}/", layer_path(self.0.id))
+        }
+    }
+
+    /// It is a lower store's.
+    fn is_below(&self) -> bool {
+        self.0.store.path() != self.0.notes.path()
+    }
+
+    /// Where the bytes are in which it came, if it is foreign and they were kept.
+    pub fn blob_path(&self) -> Option<PathBuf> {
+        let blob = self.foreign_blob()?;
+        Some(self.0.store.path().join("blobs/sha256").join(blob.digest.hex()))
+    }
+}
