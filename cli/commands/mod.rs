@@ -21,6 +21,7 @@ mod login;
 mod logs;
 mod manifest;
 mod obtain;
+mod partial;
 mod past;
 mod prune;
 mod pull;

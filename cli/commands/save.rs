@@ -1,14 +1,13 @@
 //! `rbuild save`.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use rbuild_image::archive::{self, KnownLayers, Selection};
 use rbuild_image::daemon::Daemon;
 use rbuild_image::reference::Reference;
 use rbuild_image::store::Store;
 
-use super::find;
+use super::{find, partial};
 use crate::args::SaveArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::settings::{Environment, daemon_address};
@@ -24,7 +23,7 @@ pub(crate) fn run(args: &SaveArgs, store: &Store, environment: &Environment, sty
     let known = if args.thin { known_layers(environment, style) } else { KnownLayers::default() };
     let archive = Archive { images, known };
     match &args.output {
-        Some(path) => archive.to_file(path, store)?,
+        Some(path) => partial::write(path, |mut file| archive.write(store, &mut file))?,
         None => archive.write(store, &mut io::stdout().lock())?,
     }
     Ok(Exit::OK)
@@ -50,22 +49,6 @@ struct Archive {
 impl Archive {
     fn write(&self, store: &Store, out: &mut impl Write) -> Result<(), Failure> {
         Ok(archive::save_thin(store, &self.images, &self.known, out)?)
-    }
-
-    /// Beside the target first, so that a failure leaves what was there.
-    fn to_file(&self, path: &Path, store: &Store) -> Result<(), Failure> {
-        let failed = |e: io::Error| Failure::new(format!("write {}: {e}", path.display()));
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(format!(".{}.partial", std::process::id()));
-        let partial = Path::new(&partial);
-        let mut file = std::fs::File::create(partial).map_err(failed)?;
-        let written = self.write(store, &mut file);
-        let written = written.and_then(|()| std::fs::rename(partial, path).map_err(failed));
-        if written.is_err() {
-            // The first failure is the one to report.
-            let _ = std::fs::remove_file(partial);
-        }
-        written
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sizes and ages as docker prints them (the rules of docker/go-units).
 
+use rbuild_builder::room::Space;
+
 const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
 /// Bytes with three significant digits, as in `docker images`: `4.26MB`.
@@ -58,27 +60,10 @@ pub(crate) fn duration(seconds: i64) -> String {
 
 /// Bytes from what people type: `64m`, `1.5GB`, `1024` (`docker run --shm-size`: powers of 1024).
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
-    let lower = text.trim().to_ascii_lowercase();
-    let split = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(split);
-    let unit = unit.trim().trim_end_matches('b').trim_end_matches('i');
-    let shift = match unit {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        "p" => 50,
-        _ => return None,
-    };
-    let value = number.parse::<f64>().ok().filter(|v| v.is_finite())?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "digits and a point: not negative"
-    )]
-    let bytes = (value * f64::from(2u32).powi(shift)) as u64;
-    Some(bytes)
+    match text.parse() {
+        Ok(Space::Bytes(bytes)) => Some(bytes),
+        Ok(Space::Percent(_)) | Err(_) => None,
+    }
 }
 
 #[cfg(test)]

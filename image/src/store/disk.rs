@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{self, AtFlags, FileType, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::layer::{names, open_below};
@@ -78,8 +78,7 @@ impl Meter {
 
 /// The modification time in seconds; None when the file is gone.
 pub(super) fn modified(dir: BorrowedFd<'_>, path: &str) -> Result<Option<i64>, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat(dir, path, flags, Mode::empty()).and_then(fs::fstat) {
+    match fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat.st_mtime)),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),

@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::lower::NOTES;
 use super::{Store, StoreError, TempDir};
 use crate::digest::{BlobDigest, DiffId, LayerId};
 use crate::layer::{self, Identified, KnownContents, OwnTimes, TarSummary, remove_tree};
