@@ -73,3 +73,58 @@ fn what_a_killed_build_left_is_swept_by_the_next_command() {
     assert_eq!(temporary(), 0);
     sandbox.rbuild(&["fsck"]).succeeded();
 }
+
+/// A server that takes connections, says `beginning`, and then nothing more. It says where it is, and when it was asked.
+fn silent_server(beginning: &'static str) -> (String, std::sync::mpsc::Receiver<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    // Ends with the test's process: it waits for connections until then.
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = [0; 4096];
+            let _ = std::io::Read::read(&mut stream, &mut request);
+            let _ = std::io::Write::write_all(&mut stream, beginning.as_bytes());
+            open.push(stream);
+            if asked.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    (address, is_asked)
+}
+
+#[test]
+fn what_waits_for_a_server_can_be_interrupted() {
+    const BODY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbeginning";
+    for (beginning, dockerfile) in [
+        ("", "FROM SERVER/image\n"),
+        ("", "FROM scratch\nADD http://SERVER/file /\n"),
+        (BODY, "FROM scratch\nADD http://SERVER/file /\n"),
+        ("", "FROM scratch\nADD http://SERVER/repository.git /\n"),
+    ] {
+        let sandbox = Sandbox::new();
+        let (address, is_asked) = silent_server(beginning);
+        let dockerfile = dockerfile.replace("SERVER", &address);
+        sandbox.write("Dockerfile", &dockerfile);
+        let log = std::fs::File::create(sandbox.path("log")).expect("a file");
+        let mut command = sandbox.command(&["build", "--progress=plain", "."]);
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("rbuild starts");
+        is_asked.recv_timeout(Duration::from_secs(20)).expect("the server is asked");
+        kill(&child, "-TERM");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let code = loop {
+            match child.try_wait().expect("it can be waited for") {
+                Some(status) => break status.code(),
+                None => assert!(Instant::now() < deadline, "it goes on: {dockerfile}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let log = std::fs::read_to_string(sandbox.path("log")).expect("the log");
+        assert_eq!(code, Some(143), "{dockerfile}{log}");
+        assert!(log.contains("the build was interrupted"), "{log}");
+        sandbox.rbuild(&["fsck"]).succeeded();
+    }
+}

@@ -50,8 +50,11 @@ pub fn build(
     cancel: &Cancel,
 ) -> Result<Built, BuildError> {
     let pins = Arc::new(Pins::open(request.lock.as_ref())?);
-    let fetch = Remote::new(store, request, Arc::clone(&pins));
-    let inputs = Inputs::open(store, request, &fetch, cancel)?;
+    let fetch = Remote::new(store, request, Arc::clone(&pins), cancel);
+    let registry = request.registry.clone();
+    let _guard = cancel.on_cancel(move || registry.shut_down());
+    let asked_to_end = |error| if cancel.requested() { BuildError::Interrupted } else { error };
+    let inputs = Inputs::open(store, request, &fetch, cancel).map_err(asked_to_end)?;
     let source = Source {
         lazily: !request.cache_from.is_empty(),
         registry: &request.registry,
@@ -60,7 +63,8 @@ pub fn build(
         observer,
     };
     let mut bases = StoreBases::pulling(store, source);
-    let (work, options) = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer)?;
+    let planned = crate::planning::plan(&inputs, request, &mut bases, &fetch, observer);
+    let (work, options) = planned.map_err(asked_to_end)?;
     crate::entitlements::check(&work, request.allow, &inputs.file)?;
     output::check(request, &work.targets)?;
     let pending = bases.take_pending();

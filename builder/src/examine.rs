@@ -46,8 +46,9 @@ impl Examined {
     /// One of them cannot be read, or the context is not there. Mistakes in the Dockerfile are no errors here.
     pub fn open(store: &Store, request: &Request) -> Result<Self, BuildError> {
         let pins = Arc::new(Pins::open(request.lock.as_ref())?);
-        let fetch = Remote::new(store, request, pins);
-        let inputs = Inputs::open(store, request, &fetch, &crate::Cancel::new())?;
+        let cancel = crate::Cancel::new();
+        let fetch = Remote::new(store, request, pins, &cancel);
+        let inputs = Inputs::open(store, request, &fetch, &cancel)?;
         let parsed = rbuild_parser::parse(&inputs.file.text);
         let options = inputs.options(request, &parsed.dockerfile);
         Ok(Self { file: inputs.file, path: inputs.path, parsed, options })

@@ -1,8 +1,8 @@
 //! Signals as events: blocked, and read from a descriptor where it suits.
 //!
 //! No handler runs anywhere, so nothing is restricted in what follows from a signal. The price is that signals must
-//! be blocked in every thread: whoever uses this does so before there are other threads, which inherit it. Programs
-//! that are started get an empty mask, from [`crate::sandbox`] as from the standard library.
+//! be blocked in every thread: whoever uses this does so before there are other threads, which inherit it. What
+//! [`crate::sandbox`] starts gets an empty mask; for other programs there is [`unblocked`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -121,6 +121,18 @@ pub fn shielded<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
         })?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Runs `start`, which starts a program, while this thread blocks no signal: programs inherit what is blocked, and one
+/// that blocks SIGTERM cannot be asked to end. A signal that comes in this moment has its usual effect on us.
+///
+/// # Errors
+/// The kernel refused.
+pub fn unblocked<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let before = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let started = start();
+    before.thread_set_mask()?;
+    Ok(started)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::address::file_name;
 use super::checksum::Checksum;
 use super::date;
 use super::memory::{Memory, Slot};
+use crate::cancel::Cancel;
 use crate::context::FileTime;
 use crate::copy::{CopyError, Fetched};
 
@@ -29,13 +30,14 @@ const BUFFER_SIZE: usize = 128 * 1024;
 pub struct Http {
     store: Store,
     proxies: Proxies,
+    cancel: Cancel,
 }
 
 impl Http {
-    /// Keeps downloads in a store.
+    /// Keeps downloads in a store. What goes on ends with `cancel`.
     #[must_use]
-    pub fn new(store: Store, proxies: Proxies) -> Self {
-        Self { store, proxies }
+    pub fn new(store: Store, proxies: Proxies, cancel: Cancel) -> Self {
+        Self { store, proxies, cancel }
     }
 
     /// Downloads `url`, and refuses it if it does not have the `checksum` (`sha256:HEX`, or sha384, sha512).
@@ -83,6 +85,8 @@ impl Http {
             CopyError::Download(format!("failed to load cache key: failed to fetch {url}: {cause}"))
         };
         let agent = self.agent(url).map_err(|cause| failed(&cause))?;
+        let connections = agent.clone();
+        let _guard = self.cancel.on_cancel(move || connections.clone().shutdown());
         let mut request = agent.get(url);
         if let Some((memory, _)) = &known {
             if let Some(etag) = &memory.etag {
@@ -202,7 +206,7 @@ mod tests {
     }
 
     fn http(dir: &tempfile::TempDir) -> Http {
-        Http::new(Store::open(dir.path(), Flavour::User).unwrap(), Proxies::default())
+        Http::new(Store::open(dir.path(), Flavour::User).unwrap(), Proxies::default(), Cancel::new())
     }
 
     fn text(mut file: &File) -> String {

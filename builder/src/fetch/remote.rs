@@ -6,6 +6,7 @@ use rbuild_image::store::Store;
 
 use super::Http;
 use super::git::{Checkout, Git, GitError, GitUrl};
+use crate::cancel::Cancel;
 use crate::copy::{CopyError, Fetch, Fetched};
 use crate::lock::{Pin, Pins};
 use crate::request::Request;
@@ -20,11 +21,11 @@ pub struct Remote {
 
 impl Remote {
     /// With what a store remembers, and what a lock says. Repositories are fetched with the keys that the steps of
-    /// the build get by default.
+    /// the build get by default. What goes on ends with `cancel`.
     #[must_use]
-    pub(crate) fn new(store: &Store, request: &Request, pins: Arc<Pins>) -> Self {
-        let http = Http::new(store.clone(), request.proxies.clone());
-        let git = Git::new(store.clone(), request.ssh.get("default").cloned());
+    pub(crate) fn new(store: &Store, request: &Request, pins: Arc<Pins>, cancel: &Cancel) -> Self {
+        let http = Http::new(store.clone(), request.proxies.clone(), cancel.clone());
+        let git = Git::new(store.clone(), request.ssh.get("default").cloned(), cancel.clone());
         Self { http, git, pins }
     }
 

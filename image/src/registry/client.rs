@@ -1,6 +1,7 @@
 //! The calls of the distribution API, one function each.
 
 use std::io::Read;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ureq::http::{HeaderMap, Response, Uri, header};
@@ -38,6 +39,13 @@ impl Registry {
         let settings = Arc::new(settings);
         let http = Http::new(Arc::clone(&settings));
         Self { shared: Arc::new(Shared { settings, http, auth: Auth::default(), probed: Mutex::default() }) }
+    }
+
+    /// Ends everything that goes on, from any thread: whatever waits for an answer fails at once, and nothing is asked
+    /// any more. Only a connection that is being made is waited for, as long as that may take.
+    pub fn shut_down(&self) {
+        self.shared.settings.ended.store(true, Ordering::Relaxed);
+        self.shared.http.shut_down();
     }
 
     /// What it was told.

@@ -62,6 +62,13 @@ impl Http {
             || (is_loopback(host) && tls::folder(&self.settings, authority).is_none())
     }
 
+    /// Closes all connections, also those in use.
+    pub(super) fn shut_down(&self) {
+        for (_, agent) in self.agents.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            agent.shutdown();
+        }
+    }
+
     /// Sends a request and follows redirects of requests without a payload. Any status is an answer.
     pub(crate) fn send(&self, request: Request<'_, '_>) -> Result<Response<Body>, RegistryError> {
         let Request { method, uri, headers, mut authorization, mut payload } = request;
@@ -145,6 +152,9 @@ impl Http {
     }
 
     fn agent(&self, uri: &Uri) -> Result<Agent, RegistryError> {
+        if self.settings.ended.load(Ordering::Relaxed) {
+            return Err(RegistryError::Cancelled);
+        }
         let origin = uri::origin(uri);
         if let Some(agent) = self.agents.lock().unwrap_or_else(PoisonError::into_inner).get(&origin) {
             return Ok(agent.clone());
@@ -170,6 +180,10 @@ impl Http {
         }
         let agent = config.build().new_agent();
         self.agents.lock().unwrap_or_else(PoisonError::into_inner).insert(origin, agent.clone());
+        if self.settings.ended.load(Ordering::Relaxed) {
+            // The end came while it was made, and may have missed it.
+            self.shut_down();
+        }
         Ok(agent)
     }
 }

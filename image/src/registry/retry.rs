@@ -28,7 +28,8 @@ impl<'a> Retry<'a> {
     }
 
     pub(super) fn check(&self) -> Result<(), RegistryError> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(RegistryError::Cancelled) } else { Ok(()) }
+        let is_over = self.cancelled.load(Ordering::Relaxed) || self.settings.ended.load(Ordering::Relaxed);
+        if is_over { Err(RegistryError::Cancelled) } else { Ok(()) }
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::credentials::DockerConfig;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub chunk: Option<u64>,
     /// What `User-Agent` says.
     pub user_agent: String,
+    /// Raised when nothing shall be asked or waited for any more (see [`super::Registry::shut_down`]).
+    pub ended: Arc<AtomicBool>,
 }
 
 impl Default for Settings {
@@ -51,6 +55,7 @@ impl Default for Settings {
             attempts: 5,
             chunk: None,
             user_agent: concat!("rbuild/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ended: Arc::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use rbuild_image::store::{Store, StoreError};
 
 use super::program::Program;
 use super::url::GitUrl;
+use crate::cancel::Cancel;
 
 /// Why there is no checkout.
 #[derive(Debug, thiserror::Error)]
@@ -99,16 +100,16 @@ impl Checkout {
 
 impl Git {
     /// With the repositories of a store. For those behind ssh, the keys of `agent` are used: the socket of an SSH
-    /// agent in the place of the environment's.
+    /// agent in the place of the environment's. What goes on ends with `cancel`.
     #[must_use]
-    pub fn new(store: Store, agent: Option<PathBuf>) -> Self {
-        Self { store, program: Program::new(agent) }
+    pub fn new(store: Store, agent: Option<PathBuf>, cancel: Cancel) -> Self {
+        Self { store, program: Program::new(agent, cancel) }
     }
 
     /// One that fetches from folders of this machine.
     #[cfg(test)]
     pub(super) fn from_folders(store: Store) -> Self {
-        Self { store, program: Program::local() }
+        Self { store, program: Program::new(None, Cancel::new()).for_folders() }
     }
 
     /// Checks out what `url` asks for, unless the store has it: then only the reference is looked up, and not even
@@ -233,7 +234,7 @@ impl Git {
         self.program.run(&what, &made, &["init", "--quiet", "--template="])?;
         let (from, name) = (repo.to_string_lossy().into_owned(), format!("refs/rbuild/{commit}"));
         let fetch = ["fetch", "--quiet", "--no-tags", "--depth=1", "--update-shallow", "--", &from, &name];
-        Program::local().run(&what, &made, &fetch)?;
+        self.program.for_folders().run(&what, &made, &fetch)?;
         self.program.run(&what, &made, &["remote", "add", "origin", &url.remote])?;
         self.program.run(&what, &made, &["checkout", "--quiet", "--force", "--detach", commit])?;
         if url.submodules == Some(true) {

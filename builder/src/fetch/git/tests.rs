@@ -1,3 +1,4 @@
+use crate::cancel::Cancel;
 use std::path::Path;
 use std::process::Command;
 
@@ -124,7 +125,8 @@ fn refusals() {
 #[test]
 fn folders_of_this_machine_are_no_remotes() {
     let Some(repository) = Repository::make() else { return };
-    let git = Git::new(Store::open(&repository.dir.path().join("store"), Flavour::User).unwrap(), None);
+    let store = Store::open(&repository.dir.path().join("store"), Flavour::User).unwrap();
+    let git = Git::new(store, None, Cancel::new());
     let error = git.checkout(&repository.url("")).unwrap_err().to_string();
     assert!(error.contains("transport 'file' not allowed"), "{error}");
 }
