@@ -6,6 +6,7 @@
 //! A view is called from the threads that run the build. It takes a lock, notes or writes a line, and returns;
 //! the live view draws from a thread of its own, ten times a second at most.
 
+mod fit;
 mod json;
 mod log;
 mod plain;

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rbuild_builder::event::{Event, Observer, StepInfo, StepRef};
 
-use super::log::LastLine;
+use super::fit;
+use super::log::{LastLine, visible};
 use super::plain::{cache, waiting, warning_text};
 use super::print::to_stderr;
 use super::progress::{Progress, lock};
@@ -21,6 +22,8 @@ use super::{Report, Style};
 
 /// Pictures a second.
 const HERTZ: u8 = 10;
+/// Columns of `DONE`, `CACHED` and so on, with spaces.
+const LABEL: usize = 6;
 
 /// The view.
 pub(super) struct Tty {
@@ -108,10 +111,12 @@ impl Shared {
     fn draw(&self) {
         while !self.stop.load(Ordering::Relaxed) {
             {
+                let columns = fit::columns();
                 let state = lock(&self.state);
                 for (run, info) in state.runs.iter().zip(&state.steps) {
                     if let Some((bar, since)) = &run.live {
-                        bar.set_message(live_text(info, *since, run));
+                        let seconds = since.elapsed().as_secs_f64();
+                        bar.set_message(fit::running(&info.title, seconds, &run.last.text(), columns));
                     }
                 }
                 state.summary.set_message(state.summary_text());
@@ -119,12 +124,6 @@ impl Shared {
             std::thread::park_timeout(Duration::from_millis(1000 / u64::from(HERTZ)));
         }
     }
-}
-
-fn live_text(info: &StepInfo, since: Instant, run: &Run) -> String {
-    let last = run.last.text();
-    let separator = if last.is_empty() { "" } else { "  " };
-    format!("=> {} {:.1}s{separator}{last}", info.title, since.elapsed().as_secs_f64())
 }
 
 impl State {
@@ -144,6 +143,15 @@ impl State {
         }
         self.steps.get(step).map(|i| i.title.clone()).unwrap_or_default()
     }
+}
+
+/// The line of the terminal's history about a step.
+fn ended(label: &str, title: &str, tail: &str) -> String {
+    fit::ended(label, LABEL, title, tail, fit::columns())
+}
+
+fn time(duration: Duration) -> String {
+    format!(" {:.1}s", duration.as_secs_f64())
 }
 
 impl Observer for Tty {
@@ -174,7 +182,10 @@ impl Observer for Tty {
                 history = Some(format!("{done} pulling {image} {:.1}s", duration.as_secs_f64()));
             }
             Event::Planned(steps) => {
-                state.steps = steps.to_vec();
+                // A Dockerfile may hold anything, too.
+                let shown =
+                    |info: &StepInfo| StepInfo { title: visible(info.title.as_bytes()), ..info.clone() };
+                state.steps = steps.iter().map(shown).collect();
                 state.runs = steps.iter().map(|_| Run::default()).collect();
             }
             Event::Started(step) => {
@@ -191,17 +202,15 @@ impl Observer for Tty {
             Event::Cached(step) => {
                 state.cached += 1;
                 let title = state.end(step);
-                history = Some(format!("{} {title}", self.style.faint("CACHED")));
+                history = Some(ended(&self.style.faint("CACHED"), &title, ""));
             }
             Event::Done { step, duration } => {
                 let title = state.end(step);
-                let done = self.style.good("DONE  ");
-                history = Some(format!("{done} {title} {:.1}s", duration.as_secs_f64()));
+                history = Some(ended(&self.style.good("DONE  "), &title, &time(duration)));
             }
             Event::Failed { step, duration } => {
                 let title = state.end(step);
-                let failed = self.style.error("FAILED");
-                history = Some(format!("{failed} {title} {:.1}s", duration.as_secs_f64()));
+                history = Some(ended(&self.style.error("FAILED"), &title, &time(duration)));
             }
             Event::Warning(warning) => {
                 history = Some(format!("{} {}", self.style.warning("WARNING:"), warning_text(warning)));
@@ -214,11 +223,12 @@ impl Observer for Tty {
             }
             Event::Waiting { step, holder } => {
                 let title = state.steps.get(step).map_or("", |i| i.title.as_str());
-                history = Some(format!("{} {title} {}", self.style.faint("WAIT  "), waiting(holder)));
+                let tail = format!(" {}", waiting(holder));
+                history = Some(ended(&self.style.faint("WAIT  "), title, &tail));
             }
             Event::Cancelled(step) => {
                 let title = state.end(step);
-                history = Some(format!("{} {title}", self.style.faint("CANCELED")));
+                history = Some(fit::ended(&self.style.faint("CANCELED"), 8, &title, "", fit::columns()));
             }
             Event::Exporting { what } => {
                 let bar = self.shared.bars.insert_before(&state.summary, line());
