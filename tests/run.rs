@@ -119,3 +119,15 @@ fn a_terminal_with_its_size_and_its_keys() {
         .ended_with(1)
         .saying("the input device is not a TTY");
 }
+
+#[test]
+fn programs_get_the_limit_of_open_files_that_rbuild_was_given() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let line = format!("ulimit -Sn 300; {} run --rm busybox sh -c 'ulimit -n'", env!("CARGO_BIN_EXE_rbuild"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &line]).env_clear();
+    for (name, value) in sandbox.command(&[]).get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    crate::support::Outcome::of(shell, &["run"]).succeeded().printing("300\n");
+}
