@@ -71,15 +71,15 @@ mod tests {
         for (columns, output, want) in [
             (80, "", "=> [stage 2/5] RUN a command that is long 1.5s"),
             (80, "out", "=> [stage 2/5] RUN a command that is long 1.5s  out"),
-            (40, "some output that is long", "=> [stage 2/5] RU… 1.5s  some output th…"),
-            (40, "50%", "=> [stage 2/5] RUN a comman… 1.5s  50%"),
-            (20, "", "=> [stage 2/5… 1.5s"),
+            (40, "some output that is long", "=> [stage 2/5] R… 1.5s  some output tha…"),
+            (40, "50%", "=> [stage 2/5] RUN a command … 1.5s  50%"),
+            (20, "", "=> [stage 2/5]… 1.5s"),
             (3, "out", "=>  1.5s"),
         ] {
             let line = running(title, 1.5, output, columns);
             assert!(line.width() <= columns.max(8), "{line}");
             assert_eq!(line, want, "{columns} {output}");
         }
-        assert_eq!(ended("DONE  ", 6, title, " 0.1s", 30), "DONE   [stage 2/5] RUN … 0.1s");
+        assert_eq!(ended("DONE  ", 6, title, " 0.1s", 30), "DONE   [stage 2/5] RUN a… 0.1s");
     }
 }

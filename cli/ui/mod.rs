@@ -1,6 +1,6 @@
 //! What people (and programs) get to see: answers on standard output, progress and errors on standard error.
 //!
-//! Rooms: `print` writes, `style` colours, `report` shows an error with the lines of the Dockerfile that
+//! Rooms: `print` writes, `fit` cuts lines to the terminal's width, `style` colours, `report` shows an error with the lines of the Dockerfile that
 //! it is about, `transfer` shows images on their way, `progress` makes one of four views of a build's events: `tty`, `plain`, `json`, quiet.
 //!
 //! A view is called from the threads that run the build. It takes a lock, notes or writes a line, and returns;
