@@ -38,7 +38,7 @@ pub(super) fn running(title: &str, seconds: f64, output: &str, columns: usize) -
     let time = format!(" {seconds:.1}s");
     let room = columns.saturating_sub("=> ".len() + time.len());
     let wanted = output.width().min(room / 2);
-    let title = cut(title, room - if wanted == 0 { 0 } else { wanted + 2 });
+    let title = cut(title, room.saturating_sub(if wanted == 0 { 0 } else { wanted + 2 }));
     let left = room.saturating_sub(title.width() + 2);
     if output.is_empty() || left < FEWEST.min(output.width()) {
         return format!("=> {title}{time}");
