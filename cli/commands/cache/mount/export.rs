@@ -16,7 +16,7 @@ pub(super) fn run(args: &CacheMountExportArgs, store: &Store, environment: &Envi
     let cache = only(store, &args.cache)?;
     match &args.output {
         Some(path) => {
-            partial::write(path, |file| Ok(cache_mount::export(store, &cache, &mut BufWriter::new(file))?))?
+            partial::write(path, |file| Ok(cache_mount::export(store, &cache, &mut BufWriter::new(file))?))?;
         }
         None if environment.stdout_is_terminal => {
             return Err(Failure::new("cowardly refusing to write an archive to a terminal")
