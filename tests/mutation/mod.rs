@@ -195,7 +195,7 @@ impl<'a> Round<'a> {
         let explained: Value = serde_json::from_str(&explained).expect("JSON");
         expected.check(&explained)?;
         let mut fresh;
-        let (other, more) = if number % NEW_STORE == 0 {
+        let (other, more) = if number.is_multiple_of(NEW_STORE) {
             fresh = Bench::new(self.bases);
             (&mut fresh, &[][..])
         } else {

@@ -71,7 +71,7 @@ const KINDS: &[(&str, Kind)] = &[
     }),
     ("owner", |project, dice, can| {
         let path = project.a_file(dice);
-        can.owners.then(|| (Expected::Nothing, Trick::Touch(Touch::Owner(path, 1234))))
+        can.owners.then_some((Expected::Nothing, Trick::Touch(Touch::Owner(path, 1234))))
     }),
     ("time", |project, dice, _| {
         let file = project.a_file(dice);
