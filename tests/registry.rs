@@ -29,6 +29,13 @@ fn what_was_pushed_is_pulled_with_the_same_id() {
     assert!(pulled.stdout.ends_with(&status), "{pulled}");
     assert!(pulled.stderr.contains(": Pull complete\n"), "{pulled}");
     assert_eq!(id(&there, &name), id(&here, &name));
+    let digest = pulled.stdout.lines().find_map(|line| line.strip_prefix("Digest: ")).expect("a digest");
+    for sandbox in [&here, &there] {
+        let listed = sandbox.rbuild(&["images", "--digests", "--format", "{{.Digest}}", &name]).succeeded();
+        assert_eq!(listed.stdout, format!("{digest}\n"));
+        let known = sandbox.rbuild(&["inspect", "-f", "{{json .RepoDigests}}", &name]).succeeded();
+        assert_eq!(known.stdout, format!("[\"{}/team/busybox@{digest}\"]\n", registry.address));
+    }
     let again = there.rbuild(&["pull", &name]).succeeded();
     assert!(again.stdout.contains(&format!("Status: Image is up to date for {name}\n")), "{again}");
     there.rbuild(&["pull", "-q", &name]).succeeded().printing(&format!("{name}\n"));

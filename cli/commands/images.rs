@@ -102,10 +102,14 @@ fn size(entry: &Entry, store: &Store) -> Result<u64, Failure> {
 fn row(entry: &Entry, store: &Store, now: Timestamp, whole: bool) -> Result<Value, Failure> {
     let Entry { name, image, id } = entry;
     let size = human::size(size(entry, store)?);
+    let digest = match name {
+        Some(name) => store.digest_in(image.id, name)?,
+        None => None,
+    };
     Ok(json!({
         "Repository": name.as_ref().map_or_else(|| NONE.to_owned(), Reference::familiar_repository),
         "Tag": name.as_ref().and_then(|n| n.tag()).unwrap_or(NONE),
-        "Digest": NONE,
+        "Digest": digest.map_or_else(|| NONE.to_owned(), |digest| digest.to_string()),
         "ID": find::shown_id(*id, whole),
         "CreatedSince": age::since(image.config.created, now),
         "CreatedAt": age::at(image.config.created),

@@ -98,7 +98,7 @@ fn inspected(image: &Image, names: &[Reference], store: &Store) -> Result<Inspec
     Ok(Inspected {
         id: image.id.to_string(),
         repo_tags: names.iter().map(Reference::familiar).collect(),
-        repo_digests: Vec::new(),
+        repo_digests: store.repo_digests(image.id)?.iter().map(Reference::familiar).collect(),
         parent: "",
         comment: config.history.last().map(|h| h.comment.clone()).unwrap_or_default(),
         created: config.created.map(|t| t.to_string()),

@@ -3,7 +3,7 @@
 //! A file of `images/` is one line with the LayerIds, lowest first, and then the config as it came. The config's
 //! digest is the file's name, so every read proves the file whole.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, repo_digests};
 use crate::config::{ConfigError, ImageConfig};
 use crate::digest::{Digest, ImageId, LayerId};
 
@@ -86,6 +86,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be removed.
     pub fn remove_image(&self, id: ImageId) -> Result<bool, StoreError> {
+        self.remove_small(&repo_digests::path(id.into()))?;
         self.remove_small(&path(id))
     }
 

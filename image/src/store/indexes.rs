@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Image, Store, StoreError};
+use super::{Image, Store, StoreError, repo_digests};
 use crate::digest::{Digest, ImageId, IndexId};
 use crate::platform::Platform;
 
@@ -118,6 +118,7 @@ impl Store {
     /// # Errors
     /// When its file cannot be removed.
     pub fn remove_index(&self, id: IndexId) -> Result<bool, StoreError> {
+        self.remove_small(&repo_digests::path(id.into()))?;
         self.remove_small(&path(id))
     }
 

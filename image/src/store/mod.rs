@@ -11,6 +11,7 @@
 //!   blobs/sha256/<hex>  layers as they came, compressed or not
 //!   images/ names/      configs with their layers; what people call them
 //!   indexes/<hex>       the images of one name for several platforms
+//!   digests/<hex>       the repositories that have an image or index, and its digest there
 //!   records/<key>       what a step made: bytes of the builder, behind a checksum
 //!   logs/<key>          what it said
 //!   inputs/<key>        which files went into the key
@@ -52,6 +53,7 @@ mod open;
 mod prune;
 mod records;
 mod repair;
+mod repo_digests;
 mod step_lock;
 mod temp;
 #[cfg(test)]

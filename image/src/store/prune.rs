@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::disk::{self, Meter};
 use super::failed::FAILED_STEPS_STAY;
 use super::records::record_path;
-use super::{Image, Named, Store, StoreError, indexes};
+use super::{Image, Named, Store, StoreError, indexes, repo_digests};
 use crate::digest::{ImageId, LayerId, RecordKey};
 
 /// What is to be removed.
@@ -88,6 +88,7 @@ impl Store {
         for id in self.own_index_ids()?.into_iter().filter(|id| !meanings.contains(&Named::Index(*id))) {
             let path = indexes::path(id);
             if self.is_old(&path, request.min_age)? {
+                self.remove_counted(&repo_digests::path(id.into()), pruned)?;
                 self.remove_counted(&path, pruned)?;
             }
         }
@@ -99,6 +100,7 @@ impl Store {
             let path = format!("images/{}", id.hex());
             let goes = self.own_image(id)?.is_none_or(|image| (request.nameless)(&image));
             if goes && self.is_old(&path, request.min_age)? && self.remove_counted(&path, pruned)? {
+                self.remove_counted(&repo_digests::path(id.into()), pruned)?;
                 pruned.images.push(id);
             }
         }

@@ -10,7 +10,9 @@ use super::{Store, StoreError};
 use crate::digest::{ImageId, LayerId};
 
 /// Folders that are counted by what they hold; the rest is counted folder by folder.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 17] = [
+    "indexes",
+    "digests",
     "failed",
     "layers",
     "blobs",
@@ -111,7 +113,7 @@ impl Store {
             }
             usage.image_layers.insert(id, image.layers);
         }
-        for folder in ["images", "indexes", "names"] {
+        for folder in ["images", "indexes", "digests", "names"] {
             usage.images += self.measure(&mut meter, folder)?;
         }
         for folder in ["records", "logs", "inputs", "builds"] {

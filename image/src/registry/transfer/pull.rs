@@ -217,6 +217,7 @@ fn pull_from(
         (Naming::Beside, Some(image)) => store.add_to_name(reference, &image)?,
         _ => store.set_name(reference, image)?,
     }
+    store.remember_digest(image, reference, digest)?;
     Ok(Pulled { image, digest, is_new, platform: config.platform() })
 }
 

@@ -85,14 +85,21 @@ impl Registry {
         let repository = self.repository(endpoint, reference.path(), scope, &retry);
         progress.event(Event::Resolving { image: &name, host: repository.endpoint.host() });
         let push = Push { store, repository: &repository, reference: &reference, options };
-        match what {
+        let pushed = match what {
             Named::Image(_) => {
                 let (image, parts) = &images[0];
                 let (document, sent) = push.image(image, parts)?;
-                push.put(tag, &document, sent)
+                push.put(tag, &document, sent)?
             }
-            Named::Index(_) => push.index(tag, &images),
+            Named::Index(_) => push.index(tag, &images)?,
+        };
+        store.remember_digest(what, &reference, pushed.digest)?;
+        if let Named::Index(_) = what {
+            for (image, _) in &images {
+                store.remember_digest(image.id, &reference, pushed.digest)?;
+            }
         }
+        Ok(pushed)
     }
 }
 
