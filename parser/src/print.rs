@@ -247,9 +247,10 @@ impl Line {
             return self.json(&words);
         }
         let joined = words.join(" ");
-        // Words can add up to a JSON array, unless a blank separates them that JSON does not know.
-        let array = matches!(json_array(&joined), Ok(None));
-        self.arguments(&if array { joined } else { words.join("\u{b}") });
+        // Words can add up to a JSON array or to a heredoc, unless a blank separates them that both do not know.
+        let array = !matches!(json_array(&joined), Ok(None));
+        let heredoc = words.iter().any(|word| word.ends_with("<<") || word.ends_with("<<-"));
+        self.arguments(&if array || heredoc { words.join("\u{b}") } else { joined });
     }
 
     fn pairs(&mut self, pairs: &[Pair], legacy: bool) {

@@ -68,6 +68,8 @@ fn prints_oddities() {
         "FROM x\nENV a=b\\",
         "FROM x\nENV a=b\\ \\ \n",
         "FROM x\nRUN -- -- x\n",
+        "FROM x\nCOPY a\u{b}<<\u{b}b /c\n",
+        "FROM x\nADD 1<<-\u{b}b c\u{b}/d\n",
     ] {
         assert!(survives(file), "{file:?} has no errors");
     }
