@@ -4,6 +4,7 @@
 //! ([`Instruction::text`], [`Instruction::empty_continuation`]). This holds for trees that came from a file
 //! without errors.
 
+use crate::grammar::heredoc::markers;
 use crate::grammar::{bodies_length, json_array};
 use crate::instruction::{
     Add, Arg, Command, Copy, Directives, Dockerfile, Escape, From, Healthcheck, Heredoc, Instruction, Kind,
@@ -59,7 +60,8 @@ impl Writer {
         for comment in &instruction.comments {
             self.out.extend(["#", &comment.value, "\n"]);
         }
-        let mut line = Line { text: instruction.keyword.value.to_string(), escape: self.escape };
+        let text = instruction.keyword.value.to_string();
+        let mut line = Line { text, escape: self.escape, heredocs: instruction.heredocs.len() };
         say(&mut line);
         self.fold(&line.text);
         for Heredoc { name, body, .. } in &instruction.heredocs {
@@ -96,6 +98,8 @@ impl Writer {
 struct Line {
     text: String,
     escape: Escape,
+    /// How many there are to be found in it.
+    heredocs: usize,
 }
 
 impl Line {
@@ -249,7 +253,7 @@ impl Line {
         let joined = words.join(" ");
         // Words can add up to a JSON array or to a heredoc, unless a blank separates them that both do not know.
         let array = !matches!(json_array(&joined), Ok(None));
-        let heredoc = words.iter().any(|word| word.ends_with("<<") || word.ends_with("<<-"));
+        let heredoc = markers(&joined).is_ok_and(|found| found.len() != self.heredocs);
         self.arguments(&if array || heredoc { words.join("\u{b}") } else { joined });
     }
 

@@ -69,6 +69,7 @@ fn prints_oddities() {
         "FROM x\nENV a=b\\ \\ \n",
         "FROM x\nRUN -- -- x\n",
         "FROM x\nCOPY a\u{b}<<\u{b}b /c\n",
+        "FROM x\nCOPY << a\nb\na\n",
         "FROM x\nADD 1<<-\u{b}b c\u{b}/d\n",
     ] {
         assert!(survives(file), "{file:?} has no errors");
