@@ -63,7 +63,12 @@ impl Writer {
         let text = instruction.keyword.value.to_string();
         let mut line = Line { text, escape: self.escape, heredocs: instruction.heredocs.len() };
         say(&mut line);
-        self.fold(&line.text);
+        let found = markers(&line.text).unwrap_or_default();
+        let wanted = &instruction.heredocs;
+        // Some words can only be told from heredocs by the very blanks that were between them.
+        let same =
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(one, two)| one.name == two.name);
+        self.fold(if same { &line.text } else { &instruction.text });
         for Heredoc { name, body, .. } in &instruction.heredocs {
             self.out.extend([body, name, "\n"]);
         }
