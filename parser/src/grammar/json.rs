@@ -64,7 +64,7 @@ fn whole(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The number of a `\uXXXX` at the beginning.
+/// The number of a `\u` escape, four hexadecimal digits, at the beginning.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     // The library would take a sign, too.
