@@ -58,8 +58,8 @@ pub fn layers(store: &Store, build: &BuildRecord, number: usize) -> Result<Vec<L
 /// See [`PastError`].
 pub fn layers_before(store: &Store, build: &BuildRecord, number: usize) -> Result<Vec<LayerId>, PastError> {
     let step = &build.steps[index(build, number)?];
-    let mut layers = below(store, build, &step.parent)?;
-    if let Parent::Step(parent) = step.parent {
+    let mut layers = below(store, build, &step.head.parent)?;
+    if let Parent::Step(parent) = step.head.parent {
         layers = collect(store, build, Some(parent as usize))?;
     }
     Ok(layers)
@@ -98,13 +98,13 @@ fn collect(store: &Store, build: &BuildRecord, last: Option<usize>) -> Result<Ve
         let no_result = || PastError::NoResult {
             build: build.id.to_string(),
             number: index + 1,
-            instruction: step.instruction.clone(),
+            instruction: step.head.instruction.clone(),
         };
         upper.push(step.layer.ok_or_else(no_result)?);
-        next = match step.parent {
+        next = match step.head.parent {
             Parent::Step(parent) if (parent as usize) < index => Some(parent as usize),
             _ => {
-                lower = below(store, build, &step.parent)?;
+                lower = below(store, build, &step.head.parent)?;
                 None
             }
         };

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &LogsArgs, store: &Store) -> Outcome {
         Some(number) => one(&build, number, store)?,
         None => {
             for (index, step) in build.steps.iter().enumerate().filter(|(_, step)| step.log) {
-                ui::print(&format!("#{} {}\n", index + 1, step.instruction))?;
+                ui::print(&format!("#{} {}\n", index + 1, step.head.instruction))?;
                 show(step, store)?;
             }
         }
@@ -42,7 +42,7 @@ fn show(step: &BuildStep, store: &Store) -> Result<(), Failure> {
     match (shown, stopped) {
         (Err(_), Some(failure)) => Err(failure),
         (Err(cause), None) => {
-            Err(Failure::new(format!("read the output of {:?}: {cause}", step.instruction)))
+            Err(Failure::new(format!("read the output of {:?}: {cause}", step.head.instruction)))
         }
         (Ok(()), _) => Ok(()),
     }

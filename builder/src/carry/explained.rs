@@ -49,12 +49,7 @@ impl Source {
 
     fn build(&self) -> BuildRecord {
         let steps = self.artifact.steps.iter().map(|step| BuildStep {
-            stage: step.stage.clone(),
-            platform: step.platform.clone(),
-            ordinal: step.ordinal,
-            instruction: step.instruction.clone(),
-            line: step.line,
-            parent: step.parent.clone(),
+            head: step.head.clone(),
             status: Status::Ran,
             forced: false,
             key: Some(step.record.key.digest()),

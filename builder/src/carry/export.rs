@@ -65,16 +65,7 @@ pub(super) fn carried_steps(store: &Store, steps: &[BuildStep]) -> Result<Vec<Ca
         let Some(mut record) = record else { continue };
         let log = if record.log { short_log(&store.log_path(key)) } else { None };
         record.log = log.is_some();
-        carried.push(CarriedStep {
-            stage: step.stage.clone(),
-            platform: step.platform.clone(),
-            ordinal: step.ordinal,
-            instruction: step.instruction.clone(),
-            line: step.line,
-            parent: step.parent.clone(),
-            record,
-            log,
-        });
+        carried.push(CarriedStep { head: step.head.clone(), record, log });
     }
     Ok(carried)
 }

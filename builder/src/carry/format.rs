@@ -11,7 +11,7 @@ use rbuild_image::layer::OwnTimes;
 use rbuild_image::manifest::Descriptor;
 use serde::{Deserialize, Serialize};
 
-use crate::explain::Parent;
+use crate::explain::StepHead;
 use crate::key::StepRecord;
 
 /// Media type of the files behind the keys: for each record 32 bytes of key, a length (u64, little-endian), and the
@@ -39,19 +39,9 @@ pub(super) struct Artifact {
 /// A step and what it led to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CarriedStep {
-    /// Name of the stage, or `stage-N`.
-    pub(super) stage: String,
-    /// What its programs are for.
-    #[serde(default)]
-    pub(super) platform: String,
-    /// Its number in the stage, from 1.
-    pub(super) ordinal: u32,
-    /// As written, continuation lines joined.
-    pub(super) instruction: String,
-    /// First line in the Dockerfile.
-    pub(super) line: u32,
-    /// What it started from; numbers are places in the list of steps.
-    pub(super) parent: Parent,
+    /// Which one it is.
+    #[serde(flatten)]
+    pub(super) head: StepHead,
     /// Its key and result. The name of the key is not said: whoever reads it computes it.
     pub(super) record: StepRecord,
     /// Its output if it is short: zstd, base64.

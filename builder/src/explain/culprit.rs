@@ -5,11 +5,11 @@ use super::record::{BuildRecord, BuildStep, Parent};
 
 /// The steps below a step, the lowest first, and what they stand on.
 fn below(build: &BuildRecord, step: usize) -> (Vec<usize>, &Parent) {
-    let (mut steps, mut parent) = (Vec::new(), &build.steps[step].parent);
+    let (mut steps, mut parent) = (Vec::new(), &build.steps[step].head.parent);
     while let Parent::Step(number) = parent {
         let Some(next) = build.steps.get(*number as usize) else { break };
         steps.push(*number as usize);
-        parent = &next.parent;
+        parent = &next.head.parent;
     }
     steps.reverse();
     (steps, parent)
@@ -29,15 +29,20 @@ pub(super) fn culprit(before: (&BuildRecord, usize), after: (&BuildRecord, usize
             continue;
         }
         // A step of the same number with another text, whose own text is found elsewhere below, was moved up.
-        let at = old.iter().position(|then| then.instruction == now.instruction);
+        let at = old.iter().position(|then| then.head.instruction == now.head.instruction);
         if at.is_some_and(|at| at > place) {
-            return Culprit::Removed { instruction: old[place].instruction.clone() };
+            return Culprit::Removed { instruction: old[place].head.instruction.clone() };
         }
         let new = at.is_none() && old.len() < new_steps.len();
-        return Culprit::Step { step: step + 1, instruction: now.instruction.clone(), line: now.line, new };
+        return Culprit::Step {
+            step: step + 1,
+            instruction: now.head.instruction.clone(),
+            line: now.head.line,
+            new,
+        };
     }
     match old.get(new_steps.len()) {
-        Some(gone) => Culprit::Removed { instruction: gone.instruction.clone() },
+        Some(gone) => Culprit::Removed { instruction: gone.head.instruction.clone() },
         None => Culprit::Unknown,
     }
 }

@@ -106,9 +106,9 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
     for (index, step) in build.steps.iter().enumerate() {
         steps.push(StepReport {
             step: index + 1,
-            stage: step.stage.clone(),
-            instruction: step.instruction.clone(),
-            line: step.line,
+            stage: step.head.stage.clone(),
+            instruction: step.head.instruction.clone(),
+            line: step.head.line,
             status: step.status,
             millis: step.millis,
             verdict: lookup.verdict(index, step)?,
@@ -159,17 +159,20 @@ impl Lookup<'_> {
         if !build.dockerfile.is_empty() && build.dockerfile != self.build.dockerfile {
             return None;
         }
-        let is_it = |then: &BuildStep| then.status.succeeded() && then.stage == step.stage;
-        let with_text = |then: &BuildStep| is_it(then) && then.instruction == step.instruction;
-        let in_place = |then: &BuildStep| is_it(then) && then.ordinal == step.ordinal;
-        let kind = |step: &BuildStep| step.instruction.split_whitespace().next().map(str::to_owned);
+        let is_it = |then: &BuildStep| then.status.succeeded() && then.head.stage == step.head.stage;
+        let with_text = |then: &BuildStep| is_it(then) && then.head.instruction == step.head.instruction;
+        let in_place = |then: &BuildStep| is_it(then) && then.head.ordinal == step.head.ordinal;
+        let kind = |step: &BuildStep| step.head.instruction.split_whitespace().next().map(str::to_owned);
         let still_there = |then: &BuildStep| {
-            self.build.steps.iter().any(|it| it.stage == then.stage && it.instruction == then.instruction)
+            self.build
+                .steps
+                .iter()
+                .any(|it| it.head.stage == then.head.stage && it.head.instruction == then.head.instruction)
         };
         let steps = &build.steps;
         // The step for another platform only where there is none for this one.
         let first = |test: &dyn Fn(&BuildStep) -> bool| {
-            let here = steps.iter().position(|then| then.platform == step.platform && test(then));
+            let here = steps.iter().position(|then| then.head.platform == step.head.platform && test(then));
             here.or_else(|| steps.iter().position(test))
         };
         first(&|then| with_text(then) && in_place(then))
@@ -225,7 +228,7 @@ impl Lookup<'_> {
             let known = self.find(|_, step| step.key == Some(digest));
             let here = self.build.steps.iter().find(|step| step.key == Some(digest));
             let step = known.map(|(build, at)| &build.steps[at]).or(here);
-            Nearest { instruction: step.map(|step| step.instruction.clone()), changes }
+            Nearest { instruction: step.map(|step| step.head.instruction.clone()), changes }
         }))
     }
 }

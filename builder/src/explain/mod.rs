@@ -26,5 +26,5 @@ pub use change::{Change, Culprit, FileChange, FileChanges};
 pub(crate) use inputs::{Selected, encode as encode_inputs};
 pub use lookup::{ExplainError, Explained, Nearest, StepReport, Verdict, explain};
 pub(crate) use record::forget_builds;
-pub use record::{BuildId, BuildRecord, BuildStep, Outcome, Parent, Status, find};
+pub use record::{BuildId, BuildRecord, BuildStep, Outcome, Parent, Status, StepHead, find};
 pub(crate) use trace::{End, Trace, dockerfile};

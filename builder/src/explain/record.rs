@@ -98,9 +98,9 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// What became of one step.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BuildStep {
+/// Which step: where it stands in its Dockerfile, and what is below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepHead {
     /// Name of the stage, or `stage-N`.
     pub stage: String,
     /// What its programs are for. Builds of earlier versions did not say.
@@ -112,8 +112,16 @@ pub struct BuildStep {
     pub instruction: String,
     /// First line in the Dockerfile.
     pub line: u32,
-    /// What it started from.
+    /// What it started from. Numbers are places in the list of the build's steps.
     pub parent: Parent,
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildStep {
+    /// Which one it is.
+    #[serde(flatten)]
+    pub head: StepHead,
     /// How it ended.
     pub status: Status,
     /// True if it could not come from the cache because nobody was to ask (`--no-cache`).

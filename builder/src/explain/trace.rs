@@ -10,7 +10,7 @@ use rbuild_image::store::Store;
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Root, Step, StepId};
 
-use super::record::{BuildId, BuildRecord, BuildStep, Outcome, Parent, Status};
+use super::record::{BuildId, BuildRecord, BuildStep, Outcome, Parent, Status, StepHead};
 use crate::key::{StepKey, StepRecord};
 use crate::recipe::Recipe;
 
@@ -134,12 +134,14 @@ fn waiting(step: &Step, base: impl Fn(u32) -> ImageId) -> BuildStep {
         Root::NamedContext(name) => Parent::Folder(name.clone()),
     };
     BuildStep {
-        stage: step.stage.clone(),
-        platform: step.platform.clone(),
-        ordinal: step.position.0,
-        instruction: step.text.clone(),
-        line: step.lines.first,
-        parent,
+        head: StepHead {
+            stage: step.stage.clone(),
+            platform: step.platform.clone(),
+            ordinal: step.position.0,
+            instruction: step.text.clone(),
+            line: step.lines.first,
+            parent,
+        },
         status: Status::Waiting,
         forced: false,
         key: None,

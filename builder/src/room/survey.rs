@@ -137,7 +137,8 @@ fn mentions(store: &Store) -> Result<HashMap<RecordKey, Mention>, RoomError> {
         let Some(build) = BuildRecord::load(store, &id)? else { continue };
         for step in build.steps {
             if let Some(key) = step.key {
-                mentions.insert(key, Mention { instruction: step.instruction, used: Some(build.started) });
+                mentions
+                    .insert(key, Mention { instruction: step.head.instruction, used: Some(build.started) });
             }
         }
     }

@@ -105,7 +105,7 @@ fn base_of(store: &Store, image: &Image) -> Result<Option<Vec<LayerId>>, Failure
     let Some(build) = explain::find(store, &image.id.to_string())? else { return Ok(None) };
     let mut base = Vec::new();
     for step in &build.steps {
-        let explain::Parent::Image(id) = &step.parent else { continue };
+        let explain::Parent::Image(id) = &step.head.parent else { continue };
         let Some(parent) = store.image(*id)? else { continue };
         if image.layers.starts_with(&parent.layers) && parent.layers.len() > base.len() {
             base = parent.layers;
