@@ -14,6 +14,7 @@ mod conformance;
 mod debug;
 mod fetching;
 mod interrupts;
+mod loading;
 mod lock;
 mod logs;
 mod looking;

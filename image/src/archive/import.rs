@@ -45,6 +45,7 @@ pub fn import(store: &Store, tar: impl Read + Send, import: Import) -> Result<Im
         Some(layer) => layer,
         None => ready.publish(store)?,
     };
-    store.make_durable(&[layer])?;
-    Ok(store.put_image(&config.to_bytes(), &[layer])?)
+    let layers = store.settle(&[layer])?;
+    store.make_durable(&layers)?;
+    Ok(store.put_image(&config.to_bytes(), &layers)?)
 }

@@ -9,13 +9,14 @@ use super::error::ArchiveError;
 use crate::digest::{BlobDigest, DiffId, Digest, HashingReader, LayerId};
 use crate::layer::{self, Compression};
 use crate::manifest::media_type;
-use crate::store::{ForeignBlob, Store, TempDir};
+use crate::store::{Came, ForeignBlob, Store, TempDir};
 
 /// A layer that is unpacked and hashed, and not in the store yet. It vanishes when dropped.
 #[derive(Debug)]
 pub(super) struct Ready {
     pub(super) diff_id: DiffId,
     pub(super) blob: ForeignBlob,
+    implied: Vec<Vec<u8>>,
     temp: TempDir,
     file: PathBuf,
 }
@@ -39,7 +40,7 @@ pub(super) fn ingest(
         }
     };
     let mut blob = HashingReader::new(Tee { inner: reader, copy });
-    let (compression, tar_digest) = unpack(store, member, &mut blob, root.as_fd())?;
+    let (compression, implied, tar_digest) = unpack(store, member, &mut blob, root.as_fd())?;
     drain(&mut blob)?;
     let (digest, size) = blob.finish();
     let media_type = match compression {
@@ -48,27 +49,28 @@ pub(super) fn ingest(
         Compression::Zstd => media_type::OCI_LAYER_ZSTD,
     };
     let blob = ForeignBlob { digest: BlobDigest(digest), size, media_type: media_type.to_owned() };
-    Ok(Ready { diff_id: DiffId(tar_digest.unwrap_or(digest)), blob, temp, file })
+    Ok(Ready { diff_id: DiffId(tar_digest.unwrap_or(digest)), blob, implied, temp, file })
 }
 
-/// Unpacks what `blob` yields into `root`. The digest is that of the tar, where it is not that of the blob.
+/// Unpacks what `blob` yields into `root`: how it is compressed, the parents that it leaves out, and the digest of the
+/// tar, where it is not that of the blob.
 fn unpack(
     store: &Store,
     member: &str,
     blob: &mut (impl Read + Send),
     root: BorrowedFd<'_>,
-) -> Result<(Compression, Option<Digest>), ArchiveError> {
+) -> Result<(Compression, Vec<Vec<u8>>, Option<Digest>), ArchiveError> {
     let failed = |source| ArchiveError::Layer { member: member.to_owned(), source };
     let (compression, mut inflated) = layer::decoder(blob).map_err(ArchiveError::Read)?;
     if compression == Compression::None {
-        layer::unpack(&mut inflated, root, store.flavour()).map_err(failed)?;
+        let unpacked = layer::unpack(&mut inflated, root, store.flavour()).map_err(failed)?;
         drain(&mut inflated)?;
-        return Ok((compression, None));
+        return Ok((compression, unpacked.implied, None));
     }
     let mut tar = HashingReader::new(inflated);
-    layer::unpack(&mut tar, root, store.flavour()).map_err(failed)?;
+    let unpacked = layer::unpack(&mut tar, root, store.flavour()).map_err(failed)?;
     drain(&mut tar)?;
-    Ok((compression, Some(tar.finish().0)))
+    Ok((compression, unpacked.implied, Some(tar.finish().0)))
 }
 
 impl Ready {
@@ -76,7 +78,8 @@ impl Ready {
     pub(super) fn publish(self, store: &Store) -> Result<LayerId, ArchiveError> {
         let place = store.path().join("blobs/sha256").join(self.blob.digest.hex());
         fs::rename(&self.file, &place).map_err(temp_error("publish", &place))?;
-        Ok(store.publish_foreign_layer(self.temp, self.diff_id, Some(self.blob))?.id())
+        let came = Came { diff_id: self.diff_id, blob: Some(self.blob), implied: self.implied };
+        Ok(store.publish_foreign_layer(self.temp, came)?.id())
     }
 }
 

@@ -177,12 +177,19 @@ fn publish(
         };
         stored.insert(diff_id, id);
     }
-    store.make_durable(&stored.values().copied().collect::<Vec<_>>())?;
+    let chains: Vec<Vec<LayerId>> = found
+        .images
+        .iter()
+        .map(|image| {
+            let layers = image.config.rootfs.diff_ids.iter().map(|id| stored[id]);
+            store.settle(&layers.collect::<Vec<_>>())
+        })
+        .collect::<Result<_, _>>()?;
+    store.make_durable(&chains.concat())?;
     let mut ids = Vec::with_capacity(found.images.len());
     let mut loaded: Vec<Loaded> = Vec::new();
     for (at, image) in found.images.into_iter().enumerate() {
-        let layers: Vec<LayerId> = image.config.rootfs.diff_ids.iter().map(|id| stored[id]).collect();
-        let id = store.put_image(&image.bytes, &layers)?;
+        let id = store.put_image(&image.bytes, &chains[at])?;
         for name in &image.names {
             store.set_name(name, id)?;
         }

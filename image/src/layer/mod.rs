@@ -11,6 +11,7 @@
 //! - [`View`]: the merged tree of a chain of layers, without mounting it.
 //! - [`differences`]: what is not the same in two views.
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
+//! - `twin`: a layer from outside that leaves out parents, once more with those that it lies on.
 //! - `merge`: one becomes part of the directory below it, which is no layer.
 //!
 //! Invariants: the tar of a directory depends on its entries only, never on inode numbers, directory order or who
@@ -33,6 +34,7 @@ mod seal;
 mod tar;
 mod tar_reader;
 mod tar_sparse;
+mod twin;
 mod unpack;
 mod unpack_parents;
 pub mod view;
@@ -56,7 +58,8 @@ pub use seal::{
     write_tar,
 };
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
-pub use unpack::{Unpacked, unpack, unpack_over};
+pub(crate) use twin::{ParentLooks, dress, looks_below, make_twin};
+pub use unpack::{Unpacked, unpack};
 pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};
 pub use walk::entries;
 

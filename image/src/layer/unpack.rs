@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
 
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -20,11 +19,10 @@ use super::remove::remove_tree;
 use super::tar::{OPAQUE_NAME, WHITEOUT_PREFIX};
 use super::tar_reader::{TarEntry, TarError, TarKind, TarReader};
 use super::unpack_parents::Parents;
-use super::view::View;
 use crate::time::Timestamp;
 
 /// What was taken out of an archive.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unpacked {
     /// Entries, whiteouts included.
     pub entries: u64,
@@ -32,32 +30,19 @@ pub struct Unpacked {
     pub bytes: u64,
     /// Devices that were left out, because a user namespace cannot make them.
     pub skipped_devices: u64,
+    /// Directories that the archive puts something into and does not describe, the deepest first.
+    pub implied: Vec<Vec<u8>>,
 }
 
 /// Unpacks a plain tar into an empty directory, reading the stream to its very end.
 ///
-/// Parents that the archive leaves out become 0755 root:root, and hard links reach only what is in the same archive;
-/// see [`unpack_over`].
+/// Parents that the archive leaves out become 0755 root:root until somebody knows what the layer lies on: see
+/// [`Unpacked::implied`]. Hard links reach only what is in the same archive.
 ///
 /// # Errors
 /// When the archive is damaged or hostile, or something cannot be written. The directory is then to be thrown away.
 pub fn unpack(tar: impl Read, into: BorrowedFd<'_>, flavour: Flavour) -> Result<Unpacked, LayerError> {
-    Unpacker::new(into, flavour, None).all(tar)
-}
-
-/// As [`unpack`], for a layer that lies on others: parents that the archive leaves out look as they do below, an entry
-/// behind a symlink of a lower layer goes where the link leads, and a hard link may name a file of a lower layer,
-/// which is then copied into this one.
-///
-/// # Errors
-/// As [`unpack`].
-pub fn unpack_over(
-    tar: impl Read,
-    into: BorrowedFd<'_>,
-    flavour: Flavour,
-    lower: &View,
-) -> Result<Unpacked, LayerError> {
-    Unpacker::new(into, flavour, Some(lower)).all(tar)
+    Unpacker::new(into, flavour).all(tar)
 }
 
 /// What is set when nothing is put into a directory any more: its times would change again, and its mode may
@@ -71,9 +56,27 @@ pub(super) struct Attributes {
     pub(super) capability: Option<Vec<u8>>,
 }
 
+/// What is known of a directory of the layer.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The archive has an entry for it, or has removed what was there before.
+    Described(Attributes),
+    /// It is only the parent of entries.
+    Implied,
+}
+
+/// The directories that entries are put into, by their paths.
+pub(super) type Directories = BTreeMap<Vec<u8>, Look>;
+
+impl Attributes {
+    /// Of a directory of which nobody says anything.
+    pub(super) const UNKNOWN: Self =
+        Self { mode: 0o755, uid: 0, gid: 0, mtime: Timestamp::EPOCH, capability: None };
+}
+
 struct Unpacker<'a> {
     parents: Parents<'a>,
-    directories: BTreeMap<Vec<u8>, Attributes>,
+    directories: Directories,
     flavour: Flavour,
     own: (u32, u32),
     done: Unpacked,
@@ -81,11 +84,11 @@ struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    fn new(root: BorrowedFd<'a>, flavour: Flavour, lower: Option<&'a View>) -> Self {
+    fn new(root: BorrowedFd<'a>, flavour: Flavour) -> Self {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Self {
-            parents: Parents::new(root, flavour, lower),
-            directories: BTreeMap::new(),
+            parents: Parents::new(root, flavour),
+            directories: Directories::new(),
             flavour,
             own,
             done: Unpacked::default(),
@@ -111,14 +114,13 @@ impl<'a> Unpacker<'a> {
         }
         self.done.entries += 1;
         let (dir, name) = at::split(&path);
-        let (dir, parent) = self.parents.open(dir, &entry.path, &mut self.directories)?;
-        let path = at::join(&dir, name)?;
+        let parent = self.parents.open(dir, &entry.path, &mut self.directories)?;
         let spot = Spot { parent: parent.as_fd(), name, path: &path };
         if name == OPAQUE_NAME {
-            return self.set_opaque(parent.as_fd(), &dir);
+            return self.set_opaque(parent.as_fd(), dir);
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) {
-            return self.whiteout(hidden, &dir, parent.as_fd(), &entry.path);
+            return self.whiteout(hidden, dir, parent.as_fd(), &entry.path);
         }
         match &entry.kind {
             TarKind::File => self.file(&spot, entry, content),
@@ -134,7 +136,7 @@ impl<'a> Unpacker<'a> {
                 self.replacing(&spot, "make the pipe", |spot| spot.make(FileType::Fifo, 0))?;
                 self.finish_special(&spot, entry, Some(entry.mode))
             }
-            TarKind::Char(0, 0) => self.whiteout(name, &dir, parent.as_fd(), &entry.path),
+            TarKind::Char(0, 0) => self.whiteout(name, dir, parent.as_fd(), &entry.path),
             TarKind::Char(..) | TarKind::Block(..) if self.flavour == Flavour::User => {
                 self.done.skipped_devices += 1;
                 Ok(())
@@ -207,7 +209,7 @@ impl<'a> Unpacker<'a> {
 
     fn directory(&mut self, spot: &Spot<'_>, entry: &TarEntry) -> Result<(), LayerError> {
         self.parents.make(spot.parent, spot.name, spot.path)?;
-        self.directories.insert(spot.path.to_vec(), attributes(entry));
+        self.directories.insert(spot.path.to_vec(), Look::Described(attributes(entry)));
         Ok(())
     }
 
@@ -221,17 +223,11 @@ impl<'a> Unpacker<'a> {
             LayerError::entry(shown, format!("is a hard link to {}, which is not there", ShownPath(&target)))
         };
         let from = match self.parents.open_existing(dir) {
-            Ok(from) if at::stat_at_bytes(from.as_fd(), name).is_ok_and(|stat| !is_whiteout(&stat)) => {
-                Rc::new(from)
-            }
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                self.parents.copy_up(&target, &mut self.directories)?.ok_or_else(missing)?
-            }
+            Ok(from) if at::stat_at_bytes(from.as_fd(), name).is_ok_and(|stat| !is_whiteout(&stat)) => from,
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(missing()),
             Err(error) => return Err(LayerError::io("open", &target)(error)),
         };
-        self.replacing(spot, "link", |spot| {
-            fs::linkat(&*from, name, spot.parent, spot.name, AtFlags::empty())
-        })
+        self.replacing(spot, "link", |spot| fs::linkat(&from, name, spot.parent, spot.name, AtFlags::empty()))
     }
 
     fn device(
@@ -267,7 +263,12 @@ impl<'a> Unpacker<'a> {
             Ok(()) => Ok(()),
             // What the same layer brings stays, and hides what is below: a directory does so by being opaque.
             Err(Errno::EXIST) => match fs::openat(parent, hidden, at::DIR, Mode::empty()) {
-                Ok(dir) => Ok(self.set_opaque(dir.as_fd(), &path)?),
+                Ok(dir) => {
+                    if let Some(look @ Look::Implied) = self.directories.get_mut(&path) {
+                        *look = Look::Described(Attributes::UNKNOWN);
+                    }
+                    self.set_opaque(dir.as_fd(), &path)
+                }
                 Err(_) => Ok(()),
             },
             Err(error) => Err(LayerError::io("make a whiteout for", &path)(error)),
@@ -346,7 +347,14 @@ impl<'a> Unpacker<'a> {
     fn finish_directories(&mut self) -> Result<(), LayerError> {
         self.parents.forget();
         // Deepest first: the mode of one above may keep us from getting there.
-        for (path, with) in self.directories.iter().rev() {
+        for (path, look) in self.directories.iter().rev() {
+            let with = match look {
+                Look::Described(attributes) => attributes,
+                Look::Implied => {
+                    self.done.implied.push(path.clone());
+                    &Attributes::UNKNOWN
+                }
+            };
             let dir = self.parents.open_existing(path).map_err(LayerError::io("open", path))?;
             self.finish(dir.as_fd(), with, path)?;
             set_times(dir.as_fd(), with.mtime).map_err(LayerError::io("set the times of", path))?;

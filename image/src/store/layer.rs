@@ -44,6 +44,11 @@ impl Layer {
         }
     }
 
+    /// Directories that the tar it came in puts something into and does not describe.
+    pub(super) fn implied(&self) -> &[Vec<u8>] {
+        &self.0.meta.implied
+    }
+
     /// Bytes of content, hard links counted once.
     pub fn size(&self) -> u64 {
         self.0.meta.bytes

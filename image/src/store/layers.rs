@@ -46,8 +46,22 @@ pub(super) struct Meta {
     pub(super) origin: Origin,
     pub(super) entries: u64,
     pub(super) bytes: u64,
+    /// Directories that the tar it came in puts something into and does not describe, the deepest first; see `settle`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "paths")]
+    pub(super) implied: Vec<Vec<u8>>,
     /// The boot in which it was written.
     boot: String,
+}
+
+/// A layer from elsewhere, apart from its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Came {
+    /// Of the tar as it came.
+    pub diff_id: DiffId,
+    /// The bytes as they came, kept in `blobs/`.
+    pub blob: Option<ForeignBlob>,
+    /// Directories that the tar puts something into and does not describe, the deepest first.
+    pub implied: Vec<Vec<u8>>,
 }
 
 impl Meta {
@@ -107,20 +121,26 @@ impl Store {
         self.publish(temp, identified.identity, meta)
     }
 
-    /// The same for a layer that came from elsewhere. It is named after `diff_id`, and that stays its DiffID even
-    /// where our own tar of the directory differs.
+    /// The same for a layer that came from elsewhere. It is named after its DiffID, which stays the same even where
+    /// our own tar of the directory differs.
     ///
     /// # Errors
     /// As [`Store::publish_layer`].
-    pub fn publish_foreign_layer(
+    pub fn publish_foreign_layer(&self, temp: TempDir, came: Came) -> Result<Layer, StoreError> {
+        self.publish_foreign_layer_as(temp, foreign_id(came.diff_id), came)
+    }
+
+    /// The same under another name.
+    pub(super) fn publish_foreign_layer_as(
         &self,
         temp: TempDir,
-        diff_id: DiffId,
-        blob: Option<ForeignBlob>,
+        id: LayerId,
+        came: Came,
     ) -> Result<Layer, StoreError> {
+        let Came { diff_id, blob, implied } = came;
         let identified = self.identify(&temp, OwnTimes::KeepAll, &KnownContents::new())?;
-        let meta = self.meta(&identified, Origin::Foreign { diff_id, blob });
-        self.publish(temp, foreign_id(diff_id), meta)
+        let meta = Meta { implied, ..self.meta(&identified, Origin::Foreign { diff_id, blob }) };
+        self.publish(temp, id, meta)
     }
 
     /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:
@@ -232,7 +252,7 @@ impl Store {
 
     fn meta(&self, identified: &Identified, origin: Origin) -> Meta {
         let Identified { identity, entries, bytes } = *identified;
-        Meta { tree: identity, origin, entries, bytes, boot: self.boot_id().to_owned() }
+        Meta { tree: identity, origin, entries, bytes, implied: Vec::new(), boot: self.boot_id().to_owned() }
     }
 
     fn publish(&self, temp: TempDir, id: LayerId, meta: Meta) -> Result<Layer, StoreError> {
@@ -397,4 +417,20 @@ pub(super) fn parse_tar(text: &str) -> Option<TarSummary> {
     // Without the line end it was cut off.
     let (diff_id, size) = text.strip_suffix('\n')?.split_once(' ')?;
     Some(TarSummary { diff_id: diff_id.parse().ok()?, size: size.parse().ok()? })
+}
+
+/// Paths of any bytes in JSON.
+mod paths {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(paths: &[Vec<u8>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| BASE64_STANDARD.encode(path)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        texts.iter().map(|text| BASE64_STANDARD.decode(text).map_err(D::Error::custom)).collect()
+    }
 }

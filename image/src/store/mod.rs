@@ -54,6 +54,7 @@ mod prune;
 mod records;
 mod repair;
 mod repo_digests;
+mod settle;
 mod step_lock;
 mod temp;
 #[cfg(test)]
@@ -67,7 +68,7 @@ pub use fsck::Problem;
 pub use images::{Image, ImageError};
 pub use indexes::{ImageIndex, Named};
 pub(crate) use layers::foreign_id;
-pub use layers::{ForeignBlob, Layer, Origin};
+pub use layers::{Came, ForeignBlob, Layer, Origin};
 pub use lease::{LayerUser, LayerUsers};
 pub use names::ResolveError;
 pub use open::Store;

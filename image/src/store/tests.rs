@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir as Folder;
 
-use super::{ForeignBlob, Layer, LayerUser, Origin, Problem, PruneRequest, Store};
+use super::{Came, ForeignBlob, Layer, LayerUser, Origin, Problem, PruneRequest, Store};
 use crate::config::ImageConfig;
 use crate::digest::{BlobDigest, DiffId, Digest, Hasher, LayerId, RecordKey};
 use crate::layer::{Flavour, OwnTimes};
@@ -147,7 +147,12 @@ fn foreign(store: &Store, text: &str) -> Layer {
     let digest = BlobDigest(hasher.finish());
     fs::write(store.path().join("blobs/sha256").join(digest.hex()), text).unwrap();
     let blob = ForeignBlob { digest, size: text.len() as u64, media_type: "x".to_owned() };
-    store.publish_foreign_layer(temp, DiffId(Digest::of(b"its tar")), Some(blob)).unwrap()
+    store
+        .publish_foreign_layer(
+            temp,
+            Came { diff_id: DiffId(Digest::of(b"its tar")), blob: Some(blob), implied: Vec::new() },
+        )
+        .unwrap()
 }
 
 #[test]

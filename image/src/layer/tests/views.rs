@@ -1,10 +1,9 @@
 //! Chains of layers as one tree.
 
 use std::io::Read;
-use std::os::fd::AsFd;
 
-use super::support::{Archive, Scratch, flavour, paths, skip_unless_root};
-use crate::layer::{Follow, LayerError, View, unpack_over};
+use super::support::{Scratch, flavour, paths, skip_unless_root};
+use crate::layer::{Follow, LayerError, View};
 
 fn view(layers: &[&Scratch]) -> View {
     View::new(layers.iter().map(|layer| layer.fd()).collect(), flavour())
@@ -85,36 +84,4 @@ fn two_hundred_layers_are_no_trouble() {
     assert_eq!(all.dir(b"shared").unwrap().unwrap().children().unwrap().len(), 201);
     assert_eq!(read(&all, "shared/all"), "0");
     assert_eq!(read(&all, "shared/199"), "");
-}
-
-#[test]
-fn a_layer_is_unpacked_onto_others() {
-    if skip_unless_root("a_layer_is_unpacked_onto_others") {
-        return;
-    }
-    let low = Scratch::new();
-    low.dir("tmp")
-        .mode("tmp", 0o1777)
-        .time("tmp", 77)
-        .dir("usr/lib")
-        .link("lib", "usr/lib")
-        .file("usr/lib/so", "so");
-    let lower = view(&[&low]);
-    let top = Scratch::new();
-    let tar = Archive::new().file("tmp/x", "").file("lib/new", "").hard("lib/copy", "usr/lib/so").bytes();
-    unpack_over(&tar[..], top.fd().as_fd(), flavour(), &lower).unwrap();
-    assert_eq!(
-        top.list(),
-        [
-            "tmp/",
-            "tmp/x 0",
-            "usr/",
-            "usr/lib/",
-            "usr/lib/copy 2",
-            "usr/lib/new 0",
-            "usr/lib/so = usr/lib/copy"
-        ]
-    );
-    let tmp = &top.entries()[0];
-    assert_eq!((tmp.mode, tmp.mtime.secs), (0o1777, 77));
 }

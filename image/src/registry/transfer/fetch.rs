@@ -14,9 +14,9 @@ use super::super::progress::{Event, LayerState};
 use super::super::settings::Limits;
 use super::blob::BlobStream;
 use crate::digest::{BlobDigest, DiffId, Hasher, HashingReader, LayerId};
-use crate::layer::{self, Bounded};
+use crate::layer::{self, Bounded, Unpacked};
 use crate::manifest::Descriptor;
-use crate::store::{ForeignBlob, Store, TempDir};
+use crate::store::{Came, ForeignBlob, Store, TempDir};
 
 const PIECE: usize = 256 << 10;
 /// Pieces between the network and the unpacker.
@@ -25,7 +25,8 @@ const QUEUE: usize = 16;
 /// A layer that was verified and is not in the store yet. It vanishes when dropped.
 pub(super) struct Fetched {
     pub(super) diff_id: DiffId,
-    blob: ForeignBlob,
+    blob: BlobDigest,
+    came: Came,
     temp: TempDir,
     /// Where the blob lies now; None when it is in its place already.
     file: Option<PathBuf>,
@@ -35,10 +36,10 @@ impl Fetched {
     /// Moves blob and layer to their places.
     pub(super) fn publish(self, store: &Store) -> Result<LayerId, RegistryError> {
         if let Some(file) = &self.file {
-            let place = blob_path(store, self.blob.digest);
+            let place = blob_path(store, self.blob);
             fs::rename(file, &place).map_err(RegistryError::file("publish", place))?;
         }
-        Ok(store.publish_foreign_layer(self.temp, self.diff_id, Some(self.blob))?.id())
+        Ok(store.publish_foreign_layer(self.temp, self.came)?.id())
     }
 }
 
@@ -108,9 +109,8 @@ fn fetch_once(
         let what = format!("blob {digest} of {}", repository.name());
         return Err(RegistryError::Corrupt { what, expected: digest, found });
     }
-    unpacked?;
-    let blob = ForeignBlob { digest, size, media_type: descriptor.media_type.clone() };
-    Ok(Fetched { diff_id, blob, temp, file: Some(file) })
+    let came = came(descriptor, diff_id, unpacked?);
+    Ok(Fetched { diff_id, blob: digest, came, temp, file: Some(file) })
 }
 
 /// Takes the layer from the blob that is in the store.
@@ -121,16 +121,22 @@ fn unpack_here(
     diff_id: DiffId,
     path: &PathBuf,
 ) -> Result<Fetched, RegistryError> {
-    let Descriptor { digest, size, .. } = *descriptor;
+    let digest = descriptor.digest;
     let temp = store.temp()?;
     let mut reader = HashingReader::new(File::open(path).map_err(RegistryError::file("open", path))?);
-    unpack(store, &temp, descriptor, diff_id, &repository.settings().limits, &mut reader)?;
+    let unpacked = unpack(store, &temp, descriptor, diff_id, &repository.settings().limits, &mut reader)?;
     let found = BlobDigest(reader.finish().0);
     if found != digest {
         return Err(RegistryError::Corrupt { what: path.display().to_string(), expected: digest, found });
     }
-    let blob = ForeignBlob { digest, size, media_type: descriptor.media_type.clone() };
-    Ok(Fetched { diff_id, blob, temp, file: None })
+    let came = came(descriptor, diff_id, unpacked);
+    Ok(Fetched { diff_id, blob: digest, came, temp, file: None })
+}
+
+fn came(descriptor: &Descriptor, diff_id: DiffId, unpacked: Unpacked) -> Came {
+    let Descriptor { digest, size, ref media_type, .. } = *descriptor;
+    let blob = ForeignBlob { digest, size, media_type: media_type.clone() };
+    Came { diff_id, blob: Some(blob), implied: unpacked.implied }
 }
 
 /// Writes the blob to `file` and hands it on. When nobody takes it any more, the rest is fetched all the same: only
@@ -173,7 +179,7 @@ fn unpack(
     diff_id: DiffId,
     limits: &Limits,
     blob: impl Read + Send,
-) -> Result<(), RegistryError> {
+) -> Result<Unpacked, RegistryError> {
     let Descriptor { digest, size, .. } = *descriptor;
     let root = temp.make_dir("fs", 0o755)?;
     let limit = limits.inflated.max(size.saturating_mul(limits.inflation));
@@ -184,19 +190,18 @@ fn unpack(
     let burst = AtomicBool::new(false);
     let mut tar = HashingReader::new(Bounded::new(inflated, limit, &burst));
     let result = layer::unpack(&mut tar, root.as_fd(), store.flavour())
-        .map(drop)
         .map_err(failed)
-        .and_then(|()| io::copy(&mut tar, &mut io::sink()).map(drop).map_err(read_failed));
+        .and_then(|unpacked| io::copy(&mut tar, &mut io::sink()).map(|_| unpacked).map_err(read_failed));
     let (hash, _) = tar.finish();
     if burst.load(Ordering::Relaxed) {
         return Err(RegistryError::Bomb { blob: digest, size, limit });
     }
-    result?;
+    let unpacked = result?;
     // What follows the end of the compressed data is a part of the blob's digest too.
     io::copy(&mut blob, &mut io::sink()).map_err(read_failed)?;
     let found = DiffId(hash);
     if found == diff_id {
-        Ok(())
+        Ok(unpacked)
     } else {
         Err(RegistryError::WrongLayer { blob: digest, expected: diff_id, found })
     }

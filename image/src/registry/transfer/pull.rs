@@ -155,7 +155,7 @@ impl Registry {
             let (bytes, config) = image_config(repository, &manifest, &reference, options)?;
             let layers = config.rootfs.diff_ids.iter();
             let layers = layers.map(|id| Ok(store.by_diff_id(*id)?.unwrap_or_else(|| foreign_id(*id))));
-            let layers = layers.collect::<Result<_, RegistryError>>()?;
+            let layers = store.settle(&layers.collect::<Result<Vec<_>, RegistryError>>()?)?;
             Ok((Image { id: ImageId(manifest.config.digest.0), config, bytes, layers }, digest))
         })
     }
@@ -205,7 +205,7 @@ fn pull_from(
     let manifest = select(repository, document, &options.platform)?;
     progress.event(Event::Manifest { digest, layers: manifest.layers.len() });
     let (bytes, config) = image_config(repository, &manifest, reference, options)?;
-    let layers = fetch_layers(store, repository, &manifest, &config)?;
+    let layers = store.settle(&fetch_layers(store, repository, &manifest, &config)?)?;
     for (id, descriptor) in layers.iter().zip(&manifest.layers) {
         sources::remember(store, *id, descriptor.digest, reference.domain(), reference.path())?;
     }
