@@ -242,15 +242,20 @@ impl Unpacker<'_, '_> {
 
     fn attributes(&self, entry: &mut tar::Entry<'_, &File>) -> io::Result<Attributes> {
         let header = entry.header();
+        let fields = header.as_old();
         let id = |id: u64| {
             u32::try_from(id).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner too large"))
         };
         let owner = match self.owner {
             Some(owner) => owner,
-            None => Owner { uid: id(header.uid()?)?, gid: id(header.gid()?)? },
+            None => Owner {
+                uid: id(unless_blank(&fields.uid, || header.uid())?)?,
+                gid: id(unless_blank(&fields.gid, || header.gid())?)?,
+            },
         };
-        let mode = header.mode()? & 0o7777;
-        let mut mtime = FileTime { secs: i64::try_from(header.mtime()?).unwrap_or(i64::MAX), nanos: 0 };
+        let mode = unless_blank(&fields.mode, || header.mode())? & 0o7777;
+        let secs = unless_blank(&fields.mtime, || header.mtime())?;
+        let mut mtime = FileTime { secs: i64::try_from(secs).unwrap_or(i64::MAX), nanos: 0 };
         let mut xattrs = Vec::new();
         for extension in entry.pax_extensions()?.into_iter().flatten() {
             let extension = extension?;
@@ -312,6 +317,11 @@ impl Compression {
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(buffered)?),
         })
     }
+}
+
+/// A number of a header. Some writers leave out those that they do not know, which then are 0.
+fn unless_blank<T: Default>(field: &[u8], read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(T::default()) } else { read() }
 }
 
 /// Major and minor number.

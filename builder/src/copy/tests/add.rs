@@ -1,6 +1,7 @@
 //! ADD of archives: rows 98 to 103 of the spec's catalogue.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rbuild_parser::plan::Copy;
@@ -103,6 +104,25 @@ fn what_is_no_archive_is_copied() {
         )
     );
     assert!(ground.run(&add(&["/zeros.tar"], "/")).unwrap().join("zeros.tar").is_file());
+}
+
+#[test]
+fn numbers_that_a_writer_left_out_are_zero() {
+    let mut tar = tar_of(&[("f", FILE, "x", 0o644, 7)]);
+    // Mode, owner, group and time of the header, and then its checksum.
+    tar[100..124].fill(0);
+    tar[136..148].fill(b' ');
+    tar[148..156].fill(b' ');
+    let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum();
+    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut ground = Ground::new();
+    write(&ground, "a.tar", &tar);
+    let out = ground.run(&add(&["/a.tar"], "/")).unwrap();
+    let file = out.join("f").metadata().unwrap();
+    assert_eq!((file.mode() & 0o7777, file.mtime()), (0, 0));
+    if is_root() {
+        assert_eq!((file.uid(), file.gid()), (0, 0));
+    }
 }
 
 #[test]
