@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use rbuild_image::layer::Flavour;
 use rbuild_image::registry::Registry;
 use rbuild_image::store::Store;
-use rbuild_runtime::{container, rootless};
+use rbuild_runtime::container;
+use rbuild_runtime::rootless::{self, Ids, Mode};
 
 use super::{
     build, cache, df, diff, explain, fsck, history, images, import, info, inspect, load, login, logs,
@@ -89,7 +90,11 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
 
 fn open_store(environment: &Environment) -> Result<Store, Failure> {
     let root = become_root(environment)?;
-    let flavour = if rootless::in_user_namespace() { Flavour::User } else { Flavour::Trusted };
+    let flavour = match rootless::probe().mode {
+        Mode::Rootless(Ids::Single) => Flavour::Single,
+        Mode::Rootless(Ids::Ranges) => Flavour::User,
+        Mode::Root | Mode::Bare => Flavour::Trusted,
+    };
     let lower = match environment.path("RBUILD_STORE_LOWER") {
         Some(lower) => Some(lower),
         None => Config::read(environment)?.store_lower(),

@@ -54,6 +54,8 @@ pub(crate) fn found(node: Node) -> Result<Found, ContextError> {
         return Ok(Found { name, layer: 0, meta: Meta::of_nothing(), link: None, node: Some(node) });
     };
     let meta = Meta::at(dir, file.to_bytes()).map_err(|cause| ContextError::io("stat", &name, cause))?;
+    // The view knows where owners are kept.
+    let meta = Meta { uid: node.metadata().uid, gid: node.metadata().gid, ..meta };
     let link = match meta.kind {
         Kind::Symlink => Some(node.read_link().map_err(failed(&name))?),
         _ => None,

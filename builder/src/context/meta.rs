@@ -1,7 +1,8 @@
 //! What a source says about one of its entries.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use rbuild_image::layer::Owners;
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -75,6 +76,13 @@ impl Meta {
     pub(crate) fn at(dir: impl AsFd, path: impl Arg) -> Result<Self, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
         statx(dir, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME).map(|stat| Self::from(&stat))
+    }
+
+    /// As [`Meta::at`], with the owner from where it is kept.
+    pub(crate) fn owned_at(dir: BorrowedFd<'_>, path: &[u8], owners: Owners) -> Result<Self, Errno> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
+        let stat = statx(dir, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+        owners.noted(dir, path, stat).map(|stat| Self::from(&stat))
     }
 
     /// The root of a file system that has no layers.

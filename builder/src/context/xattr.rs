@@ -12,7 +12,7 @@ pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
 /// Reads the attributes of `path` below a directory, without following a last link. Those with which overlayfs
-/// keeps its own books are left out.
+/// and rbuild keep their books are left out.
 pub(crate) fn read(dir: RawFd, path: &[u8]) -> Result<Xattrs, Errno> {
     let file = magic(dir, path);
     let mut names = Vec::with_capacity(256);
@@ -28,7 +28,7 @@ pub(crate) fn read(dir: RawFd, path: &[u8]) -> Result<Xattrs, Errno> {
     };
     let mut xattrs = Vec::new();
     for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
-        if is_overlay(name) || is_hosts(name) {
+        if is_bookkeeping(name) || is_hosts(name) {
             continue;
         }
         let mut value = Vec::with_capacity(128);
@@ -69,8 +69,10 @@ pub(crate) fn counts(name: &[u8]) -> bool {
     name == CAPABILITY || !(name.starts_with(b"security.") || name.starts_with(b"system."))
 }
 
-fn is_overlay(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+fn is_bookkeeping(name: &[u8]) -> bool {
+    [b"trusted.overlay.".as_slice(), b"user.overlay.", b"user.rbuild."]
+        .iter()
+        .any(|own| name.starts_with(own))
 }
 
 /// Labels of security modules say something about this host, never about the image.

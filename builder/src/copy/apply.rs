@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rbuild_image::layer::{Flavour, KnownContents, View};
+use rbuild_image::layer::{Flavour, KnownContents, Owners, View};
 
 use super::error::CopyError;
 use super::merge;
@@ -13,7 +13,7 @@ use super::write;
 /// Writes the layer that a selection makes of a destination into `upper`, an empty directory, in the form that
 /// overlayfs mounts. Nothing is written if the rules of COPY forbid it.
 ///
-/// `upper` itself gets the attributes of the destination's root, as overlayfs would show them. Of the files that
+/// `owners` says where the owners of the new files are kept. `upper` itself gets the attributes of the destination's root, as overlayfs would show them. Of the files that
 /// became links to those of other layers, the contents are returned.
 ///
 /// # Errors
@@ -23,15 +23,15 @@ pub fn apply(
     selection: &Selection,
     dest: &View,
     upper: BorrowedFd<'_>,
-    flavour: Flavour,
+    owners: Owners,
     links: Links<'_>,
 ) -> Result<KnownContents, CopyError> {
     if selection.copy.link {
         // Made on nothing: such a layer does not depend on what is below it.
-        let nothing = View::new(Vec::new(), flavour);
+        let nothing = View::new(Vec::new(), Flavour::Trusted);
         let tree = merge::plan(selection, &nothing, upper)?;
-        return write::write(tree, Some(selection), upper, links);
+        return write::write(tree, Some(selection), upper, owners, links);
     }
     let tree = merge::plan(selection, dest, upper)?;
-    write::write(tree, Some(selection), upper, links)
+    write::write(tree, Some(selection), upper, owners, links)
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use rbuild_image::layer::{Flavour, View};
+use rbuild_image::layer::{Flavour, Owners, View};
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::error::CopyError;
@@ -85,7 +85,7 @@ pub fn unpack_stream(mut tar: impl Read, into: BorrowedFd<'_>) -> Result<(), Cop
     let mut tree = Tree::new(&nothing, into)?;
     // Who owns the files of a context makes no difference, and a rootless user may not be able to say it.
     unpack(archive, &mut tree, super::tree::ROOT, Some(Owner::ROOT))?;
-    super::write::write(tree, None, into, super::reuse::Links::Never).map(drop)
+    super::write::write(tree, None, into, Owners::Nowhere, super::reuse::Links::Never).map(drop)
 }
 
 /// Makes the entries of an archive entries of the layer, below `top`.

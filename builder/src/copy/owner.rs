@@ -3,24 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 
+pub use rbuild_image::layer::Owner;
 use rbuild_image::layer::{Follow, NodeKind, View};
 use rbuild_runtime::users::{self, MAX_FILE_SIZE};
 
 use super::error::CopyError;
-
-/// A resolved owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
-
-impl Owner {
-    /// 0:0.
-    pub const ROOT: Self = Self { uid: 0, gid: 0 };
-}
 
 /// Resolves `user[:group]` with the names of a file system (spec 3.3). `names` is None where there are none: on
 /// `scratch`, and with `--link`.

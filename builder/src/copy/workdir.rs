@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rbuild_image::layer::View;
+use rbuild_image::layer::{Owners, View};
 use rbuild_parser::plan::Workdir;
 
 use super::error::CopyError;
@@ -16,7 +16,12 @@ use crate::context::FileTime;
 ///
 /// # Errors
 /// A component that is no directory, an owner by name where there are no names, or a failing write.
-pub fn make_workdir(workdir: &Workdir, dest: &View, upper: BorrowedFd<'_>) -> Result<(), CopyError> {
+pub fn make_workdir(
+    workdir: &Workdir,
+    dest: &View,
+    upper: BorrowedFd<'_>,
+    owners: Owners,
+) -> Result<(), CopyError> {
     let names = (dest.root().depth() > 0).then_some(dest);
     let mut tree = Tree::new(dest, upper)?;
     let path = tree.resolve(b"", workdir.path.as_bytes(), true)?;
@@ -37,5 +42,5 @@ pub fn make_workdir(workdir: &Workdir, dest: &View, upper: BorrowedFd<'_>) -> Re
             tree.set_times_of_new(mtime);
         }
     }
-    write::write(tree, None, upper, super::reuse::Links::Never).map(drop)
+    write::write(tree, None, upper, owners, super::reuse::Links::Never).map(drop)
 }

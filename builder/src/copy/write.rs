@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use rbuild_image::layer::KnownContents;
+use rbuild_image::layer::{KnownContents, Owners};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid, chmodat,
-    chownat, fchmod, fchown, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, chmodat, fchmod,
+    futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -34,6 +34,7 @@ pub(crate) fn write(
     mut tree: Tree<'_>,
     selection: Option<&Selection>,
     upper: BorrowedFd<'_>,
+    owners: Owners,
     links: Links<'_>,
 ) -> Result<KnownContents, CopyError> {
     let hiding: Vec<NodeId> =
@@ -45,6 +46,7 @@ pub(crate) fn write(
         tree: &tree,
         selection,
         upper,
+        owners,
         links,
         mover: Mover::new(),
         us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
@@ -61,6 +63,7 @@ struct Writer<'t, 'a> {
     tree: &'t Tree<'a>,
     selection: Option<&'t Selection>,
     upper: BorrowedFd<'t>,
+    owners: Owners,
     links: Links<'t>,
     mover: Mover,
     us: Owner,
@@ -101,7 +104,7 @@ impl Writer<'_, '_> {
             Made::File { content, with } => self.file(dir, name, path, content, with),
             Made::Symlink { target, with } => {
                 symlinkat(target.as_slice(), dir, name).map_err(failed("link"))?;
-                self.dress(dir, name, path, with, false)
+                self.dress(dir, name, path, with, FileType::Symlink)
             }
             Made::Special { kind, device, with } => {
                 if *kind == Kind::Char && *device == (0, 0) {
@@ -119,7 +122,7 @@ impl Writer<'_, '_> {
                 };
                 mknodat(dir, name, file_type, Mode::from_raw_mode(0o600), makedev(device.0, device.1))
                     .map_err(failed("make the device"))?;
-                self.dress(dir, name, path, with, true)
+                self.dress(dir, name, path, with, file_type)
             }
             Made::Link(target) => {
                 let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +156,7 @@ impl Writer<'_, '_> {
         self.bytes(content, &mut to, path)?;
         let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
         if with.owner != self.us {
-            fchown(&to, uid(with.owner), gid(with.owner)).map_err(failed("set the owner of"))?;
+            self.owners.give(to.as_fd(), with.owner).map_err(failed("set the owner of"))?;
         }
         fchmod(&to, mode(with.mode)).map_err(failed("set the mode of"))?;
         xattr::write(dir.as_raw_fd(), name, &xattrs);
@@ -266,7 +269,7 @@ impl Writer<'_, '_> {
             return self.link(twin, meta.inode, dir, name, path, known);
         }
         let Some(twin) = reuse.and_then(|(reuse, wanted)| reuse.find(wanted, path)) else { return false };
-        match Meta::at(twin.root, twin.path) {
+        match Meta::owned_at(twin.root, twin.path, self.owners) {
             Ok(there) if there.kind == Kind::File && looks_as(&there, meta.size, with, mtime) => {
                 self.link(twin, there.inode, dir, name, path, known)
             }
@@ -342,7 +345,7 @@ impl Writer<'_, '_> {
         let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
         let with = &planned.with;
         if with.owner != self.us {
-            fchown(dir, uid(with.owner), gid(with.owner)).map_err(failed("set the owner of"))?;
+            self.owners.give(dir, with.owner).map_err(failed("set the owner of"))?;
         }
         fchmod(dir, mode(with.mode)).map_err(failed("set the mode of"))?;
         xattr::write(dir.as_raw_fd(), b".", &self.xattrs(with, &Content::Bytes(Vec::new()))?);
@@ -357,15 +360,15 @@ impl Writer<'_, '_> {
         name: &[u8],
         path: &[u8],
         with: &Attributes,
-        has_mode: bool,
+        kind: FileType,
     ) -> Result<(), CopyError> {
         let failed = |operation: &'static str| move |e: Errno| CopyError::write(operation, path, e);
         let no_follow = AtFlags::SYMLINK_NOFOLLOW;
         if with.owner != self.us {
-            chownat(dir, name, uid(with.owner), gid(with.owner), no_follow)
-                .map_err(failed("set the owner of"))?;
+            let given = self.owners.give_at(dir, name, kind, with.owner);
+            given.map_err(failed("set the owner of"))?;
         }
-        if has_mode {
+        if kind != FileType::Symlink {
             chmodat(dir, name, mode(with.mode), AtFlags::empty()).map_err(failed("set the mode of"))?;
         }
         xattr::write(dir.as_raw_fd(), name, &self.xattrs(with, &Content::Bytes(Vec::new()))?);
@@ -406,14 +409,6 @@ fn looks_as(meta: &Meta, size: u64, with: &Attributes, mtime: FileTime) -> bool 
 fn make_dir(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     mkdirat(dir, name, Mode::from_raw_mode(0o700))?;
     open_below(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)
-}
-
-fn uid(owner: Owner) -> Option<Uid> {
-    Some(Uid::from_raw(owner.uid))
-}
-
-fn gid(owner: Owner) -> Option<Gid> {
-    Some(Gid::from_raw(owner.gid))
 }
 
 fn mode(bits: u32) -> Mode {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rbuild_image::layer::write_tar;
+use rbuild_image::layer::{Owners, write_tar};
 use rbuild_parser::plan::Root;
 
 use super::archive::replace;
@@ -35,12 +35,12 @@ pub(crate) fn write(session: &Session<'_>, chains: &[Chain], output: &Output) ->
 fn local(session: &Session<'_>, chain: &Chain, path: &Path) -> Result<(), String> {
     let is_empty = std::fs::read_dir(path).map_err(|cause| cause.to_string())?.next().is_none();
     if is_empty {
-        return flatten(session, chain, &open_folder(path)?);
+        return flatten(session, chain, &open_folder(path)?, owners_outside(session));
     }
     // On the same file system, so that files only have to be renamed.
     let aside = Aside(path.join(format!(".rbuild-{}.part", std::process::id())));
     std::fs::create_dir(&aside.0).map_err(|cause| cause.to_string())?;
-    flatten(session, chain, &open_folder(&aside.0)?)?;
+    flatten(session, chain, &open_folder(&aside.0)?, owners_outside(session))?;
     merge(&aside.0, path).map_err(|cause| cause.to_string())
 }
 
@@ -86,8 +86,10 @@ fn tar(
 ) -> Result<(), String> {
     let temp = session.store.temp().map_err(|cause| cause.to_string())?;
     let flat = temp.make_dir("fs", 0o755).map_err(|cause| cause.to_string())?;
-    let into =
-        |session: &Session<'_>, chain: &Chain, path: &Path| flatten(session, chain, &open_folder(path)?);
+    let owners = session.store.flavour().owners();
+    let into = |session: &Session<'_>, chain: &Chain, path: &Path| {
+        flatten(session, chain, &open_folder(path)?, owners)
+    };
     each(session, chains, &temp.path().join("fs"), into)?;
     write_tar(flat.as_fd(), session.store.flavour(), out).map_err(|cause| cause.to_string())?;
     Ok(())
@@ -112,13 +114,21 @@ fn each(
     Ok(())
 }
 
+/// Where owners are kept in folders that are not rbuild's: notes of ours would mean nothing to others.
+fn owners_outside(session: &Session<'_>) -> Owners {
+    match session.store.flavour().owners() {
+        Owners::Notes => Owners::Nowhere,
+        others => others,
+    }
+}
+
 /// Copies the merged tree of a chain: the same as `COPY --from=IMAGE / /` onto nothing.
-fn flatten(session: &Session<'_>, chain: &Chain, into: &OwnedFd) -> Result<(), String> {
+fn flatten(session: &Session<'_>, chain: &Chain, into: &OwnedFd, owners: Owners) -> Result<(), String> {
     let copy = linked(Root::Scratch, "/", "/");
     let source = Arc::new(session.layers_context(chain).map_err(|failure| failure.message)?);
     let nothing = session.view(&Chain::scratch()).map_err(|failure| failure.message)?;
     let selection = select(&copy, &source, &nothing, session.fetch).map_err(|cause| cause.to_string())?;
-    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never)
+    apply(&selection, &nothing, into.as_fd(), owners, Links::Never)
         .map(drop)
         .map_err(|cause| cause.to_string())
 }

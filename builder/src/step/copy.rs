@@ -76,7 +76,7 @@ fn write(
     let started = Timestamp::now();
     let dest = session.view(parent)?;
     let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
-    let known = apply(selection, &dest, making.upper().as_fd(), session.store.flavour(), links);
+    let known = apply(selection, &dest, making.upper().as_fd(), session.store.flavour().owners(), links);
     making.knows(known.map_err(failure)?);
     Ok(OwnTimes::IgnoreSince(started))
 }
@@ -204,6 +204,7 @@ pub(crate) fn fill(session: &Session<'_>, copy: &Copy, folder: &std::path::Path)
     let selection = select(&copy, &source, &nothing, session.fetch).map_err(failure)?;
     let into = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| StepFailure::io(&format!("open {}", folder.display()), &cause.into()))?;
-    apply(&selection, &nothing, into.as_fd(), session.store.flavour(), Links::Never).map_err(failure)?;
+    apply(&selection, &nothing, into.as_fd(), session.store.flavour().owners(), Links::Never)
+        .map_err(failure)?;
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! Where overlayfs keeps its attributes.
+//! Where overlayfs keeps its attributes, and rbuild the owners of files.
 
 use serde::{Deserialize, Serialize};
 
-/// The namespace of the extended attributes that overlayfs reads and writes.
+use super::owner::Owners;
+
+/// The namespace of the extended attributes that overlayfs reads and writes, and where owners are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flavour {
@@ -10,6 +12,8 @@ pub enum Flavour {
     Trusted,
     /// `user.overlay.*`: mounts inside of a user namespace, with the option `userxattr`.
     User,
+    /// As `User`, where a single id is mapped: owners are noted in attributes too.
+    Single,
 }
 
 impl Flavour {
@@ -17,7 +21,7 @@ impl Flavour {
     pub const fn opaque(self) -> &'static str {
         match self {
             Self::Trusted => "trusted.overlay.opaque",
-            Self::User => "user.overlay.opaque",
+            Self::User | Self::Single => "user.overlay.opaque",
         }
     }
 
@@ -25,7 +29,15 @@ impl Flavour {
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Trusted => "trusted.overlay.",
-            Self::User => "user.overlay.",
+            Self::User | Self::Single => "user.overlay.",
+        }
+    }
+
+    /// Where the owners of files are kept.
+    pub const fn owners(self) -> Owners {
+        match self {
+            Self::Trusted | Self::User => Owners::Inode,
+            Self::Single => Owners::Notes,
         }
     }
 }

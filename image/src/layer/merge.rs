@@ -7,13 +7,14 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self as sys, AtFlags, FileType, Gid, Mode, Statx, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, Statx, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use super::entry::{file_type, is_whiteout, permissions};
 use super::error::LayerError;
 use super::flavour::Flavour;
 use super::fs as at;
+use super::owner::Owner;
 use super::remove::remove_tree;
 
 /// Moves everything in `upper` to its place in `into`, on the same file system, until `upper` is empty; `into` then
@@ -31,7 +32,7 @@ pub fn merge_upper(upper: BorrowedFd<'_>, into: BorrowedFd<'_>, flavour: Flavour
 /// # Errors
 /// When a system call fails.
 pub fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, flavour: Flavour) -> Result<(), LayerError> {
-    let stat = at::stat(from).map_err(LayerError::io("stat", b""))?;
+    let stat = flavour.owners().stat(from).map_err(LayerError::io("stat", b""))?;
     Merge { flavour, path: Vec::new() }.look_alike(from, &stat, to)
 }
 
@@ -44,7 +45,7 @@ struct Merge {
 impl Merge {
     fn directory(&mut self, upper: BorrowedFd<'_>, into: BorrowedFd<'_>) -> Result<(), LayerError> {
         // Before entries leave it, which changes its times.
-        let before = at::stat(upper).map_err(LayerError::io("stat", &self.path))?;
+        let before = self.flavour.owners().stat(upper).map_err(LayerError::io("stat", &self.path))?;
         for (name, _) in at::names(upper).map_err(LayerError::io("list", &self.path))? {
             self.entry(upper, &name, into)?;
         }
@@ -107,8 +108,8 @@ impl Merge {
 
     fn look_alike(&self, from: BorrowedFd<'_>, stat: &Statx, to: BorrowedFd<'_>) -> Result<(), LayerError> {
         let failed = |action| LayerError::io(action, &self.path);
-        let (uid, gid) = (Uid::from_raw(stat.stx_uid), Gid::from_raw(stat.stx_gid));
-        sys::fchown(to, Some(uid), Some(gid)).map_err(failed("set the owner of"))?;
+        let owner = Owner { uid: stat.stx_uid, gid: stat.stx_gid };
+        self.flavour.owners().give(to, owner).map_err(failed("set the owner of"))?;
         sys::fchmod(to, Mode::from_raw_mode(permissions(stat))).map_err(failed("set the mode of"))?;
         self.copy_extended(from, to).map_err(failed("change the attributes of"))?;
         let time = |stamp: &rustix::fs::StatxTimestamp| Timespec {

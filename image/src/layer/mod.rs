@@ -13,6 +13,7 @@
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
 //! - `twin`: a layer from outside that leaves out parents, once more with those that it lies on.
 //! - `merge`: one becomes part of the directory below it, which is no layer.
+//! - `owner`: whom a file belongs to, where the kernel knows one id only.
 //!
 //! Invariants: the tar of a directory depends on its entries only, never on inode numbers, directory order or who
 //! asks; two directories with one identity (all times kept) have one tar; nothing here follows a symlink of a layer
@@ -29,6 +30,7 @@ mod fs;
 mod identity;
 mod merge;
 mod normalize;
+mod owner;
 mod remove;
 mod seal;
 mod tar;
@@ -52,6 +54,7 @@ pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;
 pub use merge::{copy_attributes, merge_upper};
 pub use normalize::normalize;
+pub use owner::{Owner, Owners};
 pub(crate) use remove::remove_tree;
 pub use seal::{
     Identified, Sealed, TarSummary, diff_id, has_times_after, identify, identity, seal, write_clamped_tar,

@@ -97,7 +97,8 @@ impl Upper {
                 _ => {}
             }
         }
-        let stat = at::stat_at(self.fd.as_fd(), name).map_err(self.failed("stat", name))?;
+        let stat = flavour.owners().stat_at(self.fd.as_fd(), name.to_bytes());
+        let stat = stat.map_err(self.failed("stat", name))?;
         let below = match &self.below {
             Some(dir) => dir.child(name.to_bytes())?,
             None => None,

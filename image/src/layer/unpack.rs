@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use super::entry::{CAPABILITY, is_whiteout};
 use super::error::{LayerError, ShownPath};
 use super::flavour::Flavour;
 use super::fs as at;
+use super::owner::{OUR_ATTRIBUTES, Owner};
 use super::remove::remove_tree;
 use super::tar::{OPAQUE_NAME, WHITEOUT_PREFIX};
 use super::tar_reader::{TarEntry, TarError, TarKind, TarReader};
@@ -129,15 +130,15 @@ impl<'a> Unpacker<'a> {
                 self.replacing(&spot, "make the link", |spot| {
                     fs::symlinkat(&target[..], spot.parent, spot.name)
                 })?;
-                self.finish_special(&spot, entry, None)
+                self.finish_special(&spot, entry, FileType::Symlink)
             }
             TarKind::Hardlink(target) => self.hard_link(&spot, target, &entry.path),
             TarKind::Fifo => {
                 self.replacing(&spot, "make the pipe", |spot| spot.make(FileType::Fifo, 0))?;
-                self.finish_special(&spot, entry, Some(entry.mode))
+                self.finish_special(&spot, entry, FileType::Fifo)
             }
             TarKind::Char(0, 0) => self.whiteout(name, dir, parent.as_fd(), &entry.path),
-            TarKind::Char(..) | TarKind::Block(..) if self.flavour == Flavour::User => {
+            TarKind::Char(..) | TarKind::Block(..) if self.flavour != Flavour::Trusted => {
                 self.done.skipped_devices += 1;
                 Ok(())
             }
@@ -240,7 +241,7 @@ impl<'a> Unpacker<'a> {
     ) -> Result<(), LayerError> {
         let device = fs::makedev(major, minor);
         self.replacing(spot, "make the device", |spot| spot.make(kind, device))?;
-        self.finish_special(spot, entry, Some(entry.mode))
+        self.finish_special(spot, entry, kind)
     }
 
     fn whiteout(
@@ -305,9 +306,8 @@ impl<'a> Unpacker<'a> {
     /// Owner, mode and capabilities, in the order in which one does not undo the other.
     fn finish(&self, file: BorrowedFd<'_>, with: &Attributes, path: &[u8]) -> Result<(), LayerError> {
         if (with.uid, with.gid) != self.own {
-            let owner = (Some(Uid::from_raw(with.uid)), Some(Gid::from_raw(with.gid)));
-            self.unless_unmapped(fs::fchown(file, owner.0, owner.1))
-                .map_err(LayerError::io("change the owner of", path))?;
+            let given = self.flavour.owners().give(file, Owner { uid: with.uid, gid: with.gid });
+            self.unless_unmapped(given).map_err(LayerError::io("change the owner of", path))?;
         }
         fs::fchmod(file, Mode::from_raw_mode(with.mode)).map_err(LayerError::io("set the mode of", path))?;
         if let Some(value) = &with.capability {
@@ -320,7 +320,7 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    /// With a single id mapped there is no other owner to give. The blob keeps who it was.
+    /// Ids beyond the ranges of a user namespace cannot be given. The blob keeps who it was.
     fn unless_unmapped(&self, outcome: Result<(), Errno>) -> Result<(), Errno> {
         match outcome {
             Err(Errno::INVAL) if self.flavour == Flavour::User => Ok(()),
@@ -328,15 +328,15 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    fn finish_special(&self, spot: &Spot<'_>, entry: &TarEntry, mode: Option<u32>) -> Result<(), LayerError> {
+    fn finish_special(&self, spot: &Spot<'_>, entry: &TarEntry, kind: FileType) -> Result<(), LayerError> {
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
         if (entry.uid, entry.gid) != self.own {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            self.unless_unmapped(fs::chownat(spot.parent, spot.name, Some(uid), Some(gid), nofollow))
-                .map_err(LayerError::io("change the owner of", spot.path))?;
+            let owner = Owner { uid: entry.uid, gid: entry.gid };
+            let given = self.flavour.owners().give_at(spot.parent, spot.name, kind, owner);
+            self.unless_unmapped(given).map_err(LayerError::io("change the owner of", spot.path))?;
         }
-        if let Some(mode) = mode {
-            fs::chmodat(spot.parent, spot.name, Mode::from_raw_mode(mode), AtFlags::empty())
+        if kind != FileType::Symlink {
+            fs::chmodat(spot.parent, spot.name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
                 .map_err(LayerError::io("set the mode of", spot.path))?;
         }
         fs::utimensat(spot.parent, spot.name, &times(entry.mtime), nofollow)
@@ -402,7 +402,7 @@ fn is_within(path: &[u8], dir: &[u8]) -> bool {
 }
 
 fn is_plain_attribute(name: &str) -> bool {
-    name.starts_with("user.") && !name.starts_with("user.overlay.")
+    name.starts_with("user.") && !name.starts_with("user.overlay.") && !name.starts_with(OUR_ATTRIBUTES)
 }
 
 fn attributes(entry: &TarEntry) -> Attributes {

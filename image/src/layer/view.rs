@@ -115,7 +115,7 @@ pub enum NodeKind {
 impl View {
     /// Layers from the uppermost to the lowest; none is an empty file system.
     pub fn new(layers: Vec<OwnedFd>, flavour: Flavour) -> Self {
-        let first = layers.first().and_then(|layer| at::stat(layer.as_fd()).ok());
+        let first = layers.first().and_then(|layer| flavour.owners().stat(layer.as_fd()).ok());
         let meta = first.map_or_else(Metadata::empty_root, |stat| Metadata::new(&stat));
         let numbers = (0..layers.len()).collect();
         let root = DirNode(Arc::new(Dir { path: Vec::new(), meta, layers, numbers, flavour }));
@@ -241,7 +241,7 @@ impl DirNode {
     pub fn child(&self, name: &[u8]) -> Result<Option<Node>, LayerError> {
         let Ok(name) = CString::new(name) else { return Ok(None) };
         for (slot, layer) in self.0.layers.iter().enumerate() {
-            match at::stat_at(layer.as_fd(), &name) {
+            match self.0.flavour.owners().stat_at(layer.as_fd(), name.to_bytes()) {
                 Ok(stat) if is_whiteout(&stat) => return Ok(None),
                 Ok(stat) => return Ok(Some(self.make(name.into_boxed_c_str(), &stat, slot))),
                 Err(Errno::NOENT) => {}
@@ -266,11 +266,8 @@ impl DirNode {
                 if seen.contains_key(&name) {
                     continue;
                 }
-                let stat = at::stat_at(layer.as_fd(), &name).map_err(LayerError::child(
-                    "stat",
-                    self.path(),
-                    name.to_bytes(),
-                ))?;
+                let stat = self.0.flavour.owners().stat_at(layer.as_fd(), name.to_bytes());
+                let stat = stat.map_err(LayerError::child("stat", self.path(), name.to_bytes()))?;
                 if slot < last {
                     seen.insert(name.clone(), ());
                 }

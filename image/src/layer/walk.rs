@@ -117,7 +117,7 @@ fn list(root: BorrowedFd<'_>, path: Vec<u8>, flavour: Flavour) -> Result<Listing
     let mut children = Vec::with_capacity(names.len());
     for (name, _) in names {
         let here = |action| LayerError::child(action, &path, name.to_bytes());
-        let stat = at::stat_at(dir.as_fd(), &name).map_err(here("stat"))?;
+        let stat = flavour.owners().stat_at(dir.as_fd(), name.to_bytes()).map_err(here("stat"))?;
         let target = match file_type(&stat) {
             FileType::Socket => continue,
             FileType::Symlink => {

@@ -67,6 +67,7 @@ fn mode(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Trusted => "as root",
         Flavour::User => "without root",
+        Flavour::Single => "without root and by a user without ranges of ids",
     }
 }
 

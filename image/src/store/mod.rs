@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/v1/            the format's version: another one gets another folder
-//!   flavour             trusted or user: which attributes the layers' directories carry
+//!   flavour             trusted, user or single: which attributes the layers' directories carry
 //!   place               the folder that the store was made in, see `whereabouts`
 //!   lock                held shortly: shared to begin using layers, exclusively to remove some
 //!   tmp/                what is in the making; everything has its holder's lock, the rest is swept

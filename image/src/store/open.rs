@@ -182,8 +182,18 @@ impl Store {
         Ok(match &self.read_small("flavour")?.unwrap_or_default()[..] {
             b"trusted\n" => Some(Flavour::Trusted),
             b"user\n" => Some(Flavour::User),
+            b"single\n" => Some(Flavour::Single),
             _ => None,
         })
+    }
+
+    fn write_flavour(&self, flavour: Flavour) -> Result<(), StoreError> {
+        let text = match flavour {
+            Flavour::Trusted => "trusted\n",
+            Flavour::User => "user\n",
+            Flavour::Single => "single\n",
+        };
+        self.write_small("flavour", text.as_bytes())
     }
 
     fn check_flavour(&self, root: &Path) -> Result<(), StoreError> {
@@ -199,11 +209,14 @@ impl Store {
                         make(self.dir(), &part)?;
                     }
                 }
-                let text = if used == Flavour::Trusted { "trusted\n" } else { "user\n" };
-                self.write_small("flavour", text.as_bytes())?;
+                self.write_flavour(used)?;
                 used
             }
         };
+        // Without layers no file has an owner yet.
+        if (made, used) == (Flavour::User, Flavour::Single) && self.names_in("layers")?.is_empty() {
+            return self.write_flavour(used);
+        }
         if made == used { Ok(()) } else { Err(StoreError::Flavour { root: root.to_owned(), made, used }) }
     }
 }

@@ -4,24 +4,24 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rbuild_image::layer::{DirNode, Metadata, Node, NodeKind};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rbuild_image::layer::{DirNode, Metadata, Node, NodeKind, Owner, Owners};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
 use super::error::ContainerError;
 
 /// Copies everything below `dir`, and the attributes of `dir` itself, into the empty folder `into`.
-pub(super) fn fill(dir: &DirNode, into: &OwnedFd) -> Result<(), ContainerError> {
+pub(super) fn fill(dir: &DirNode, into: &OwnedFd, owners: Owners) -> Result<(), ContainerError> {
     for node in dir.children()? {
-        copy(&node, into.as_fd())?;
+        copy(&node, into.as_fd(), owners)?;
     }
     let fail = |error: rustix::io::Errno| failed(dir.path(), error);
     let meta = dir.metadata();
-    rustix::fs::fchown(into, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid))).map_err(fail)?;
+    owners.give(into.as_fd(), Owner { uid: meta.uid, gid: meta.gid }).map_err(fail)?;
     rustix::fs::fchmod(into, Mode::from_raw_mode(meta.mode)).map_err(fail)?;
     rustix::fs::futimens(into, &times(meta)).map_err(fail)
 }
 
-fn copy(node: &Node, into: BorrowedFd<'_>) -> Result<(), ContainerError> {
+fn copy(node: &Node, into: BorrowedFd<'_>, owners: Owners) -> Result<(), ContainerError> {
     let (name, meta) = (node.name(), node.metadata());
     let path = node.path()?;
     let fail = |error: rustix::io::Errno| failed(&path, error);
@@ -32,7 +32,7 @@ fn copy(node: &Node, into: BorrowedFd<'_>) -> Result<(), ContainerError> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made = rustix::fs::openat(into, name, flags, Mode::empty()).map_err(fail)?;
             if let Some(dir) = node.dir()? {
-                fill(&dir, &made)?;
+                fill(&dir, &made, owners)?;
             }
             return Ok(());
         }
@@ -52,14 +52,25 @@ fn copy(node: &Node, into: BorrowedFd<'_>) -> Result<(), ContainerError> {
         // Nobody listens any more.
         NodeKind::Socket => return Ok(()),
     }
-    let owner = (Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)));
-    rustix::fs::chownat(into, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+    owners.give_at(into, name, kind_of(meta.kind), Owner { uid: meta.uid, gid: meta.gid }).map_err(fail)?;
     if meta.kind != NodeKind::Symlink {
         // After the owner, whose change takes setuid away.
         rustix::fs::chmodat(into, name, mode, AtFlags::empty()).map_err(fail)?;
     }
     set_capability(node, into)?;
     rustix::fs::utimensat(into, name, &times(meta), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)
+}
+
+fn kind_of(kind: NodeKind) -> FileType {
+    match kind {
+        NodeKind::File => FileType::RegularFile,
+        NodeKind::Dir => FileType::Directory,
+        NodeKind::Symlink => FileType::Symlink,
+        NodeKind::Char(..) => FileType::CharacterDevice,
+        NodeKind::Block(..) => FileType::BlockDevice,
+        NodeKind::Fifo => FileType::Fifo,
+        NodeKind::Socket => FileType::Socket,
+    }
 }
 
 fn copy_file(node: &Node, into: BorrowedFd<'_>) -> Result<(), ContainerError> {

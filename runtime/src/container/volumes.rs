@@ -77,7 +77,7 @@ impl Volumes<'_> {
             let temp = self.store.temp()?;
             let made = temp.make_dir("_data", 0o755)?;
             if let Some(dir) = self.view()?.dir(target.as_bytes())? {
-                fill(&dir, &made)?;
+                fill(&dir, &made, self.store.flavour().owners())?;
             }
             match rustix::fs::renameat(temp.dir(), "_data", CWD, &data) {
                 // Somebody else was faster.

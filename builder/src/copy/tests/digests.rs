@@ -71,8 +71,13 @@ fn a_file_that_changes_after_its_selection_is_an_error() {
     let upper = tempfile::tempdir().unwrap();
     let into = super::ground::open(upper.path());
     let flavour = rbuild_image::layer::Flavour::Trusted;
-    let error =
-        apply(&selection, &view, std::os::fd::AsFd::as_fd(&into), flavour, crate::copy::Links::Layer(None))
-            .unwrap_err();
+    let error = apply(
+        &selection,
+        &view,
+        std::os::fd::AsFd::as_fd(&into),
+        flavour.owners(),
+        crate::copy::Links::Layer(None),
+    )
+    .unwrap_err();
     assert_eq!(error.to_string(), "/a changed while it was being read");
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rbuild_image::layer::{Flavour, View};
+use rbuild_image::layer::{Flavour, Owners, View};
 use rbuild_parser::pattern::IgnorePatterns;
 use rbuild_parser::plan::{Chmod, Copy, CopySource, Root};
 
@@ -71,7 +71,7 @@ impl Ground {
         fs::create_dir(&upper).unwrap();
         let view = self.view();
         let selection = select(copy, source, &view, &NoNetwork)?;
-        apply(&selection, &view, open(&upper).as_fd(), Flavour::Trusted, crate::copy::Links::Layer(reuse))?;
+        apply(&selection, &view, open(&upper).as_fd(), Owners::Inode, crate::copy::Links::Layer(reuse))?;
         Ok(upper)
     }
 

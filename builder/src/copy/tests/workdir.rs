@@ -14,7 +14,12 @@ fn made(dest: &str, path: &str, user: &str, epoch: Option<i64>) -> String {
     }
     let upper = tempfile::tempdir().unwrap();
     let workdir = Workdir { path: path.to_owned(), user: user.to_owned(), epoch };
-    match make_workdir(&workdir, &ground.view(), open(upper.path()).as_fd()) {
+    match make_workdir(
+        &workdir,
+        &ground.view(),
+        open(upper.path()).as_fd(),
+        rbuild_image::layer::Owners::Inode,
+    ) {
         Ok(()) => list(upper.path()),
         Err(error) => format!("error: {error}"),
     }
