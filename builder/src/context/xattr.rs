@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
+use rustix::fs::{AtFlags, CWD, FileType, XattrFlags, lgetxattr, llistxattr, lsetxattr, statat};
 use rustix::io::Errno;
 
 /// Names and values, by name.
@@ -28,7 +28,7 @@ pub(crate) fn read(dir: RawFd, path: &[u8]) -> Result<Xattrs, Errno> {
     };
     let mut xattrs = Vec::new();
     for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
-        if is_bookkeeping(name) || is_hosts(name) {
+        if is_bookkeeping(name) || is_hosts(name) || (name == CAPABILITY && !has_capabilities(&file)?) {
             continue;
         }
         let mut value = Vec::with_capacity(128);
@@ -78,6 +78,12 @@ fn is_bookkeeping(name: &[u8]) -> bool {
 /// Labels of security modules say something about this host, never about the image.
 fn is_hosts(name: &[u8]) -> bool {
     name.starts_with(b"security.") && name != CAPABILITY
+}
+
+/// Only programs and folders have capabilities of their own; on anything else the attribute notes an owner.
+fn has_capabilities(file: &[u8]) -> Result<bool, Errno> {
+    let kind = FileType::from_raw_mode(statat(CWD, file, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+    Ok(matches!(kind, FileType::RegularFile | FileType::Directory))
 }
 
 fn magic(dir: RawFd, path: &[u8]) -> Vec<u8> {
