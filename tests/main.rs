@@ -19,6 +19,7 @@ mod lock;
 mod logs;
 mod looking;
 mod lower;
+mod many_layers;
 mod mutation;
 mod platforms;
 mod prune;

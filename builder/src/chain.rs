@@ -51,8 +51,8 @@ impl Chain {
         &self.0.layers
     }
 
-    /// The layers as they are stacked, the uppermost first, each once: a layer that occurs again further down
-    /// adds nothing to what it hides itself, and overlayfs refuses to stack a folder twice.
+    /// The layers from the uppermost to the lowest, each once: one that occurs again further down adds nothing to
+    /// what it hides itself.
     pub(crate) fn stack(&self) -> Vec<LayerId> {
         let mut seen = BTreeSet::new();
         self.0.layers.iter().rev().copied().filter(|layer| seen.insert(*layer)).collect()

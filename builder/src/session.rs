@@ -1,6 +1,7 @@
 //! One build under way: what its steps share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
@@ -184,6 +185,13 @@ impl<'a> Session<'a> {
         } else {
             Err(StepFailure::lost())
         }
+    }
+
+    /// The folders whose overlay shows a chain, the uppermost first.
+    pub(crate) fn stack(&self, chain: &Chain) -> Result<Vec<PathBuf>, StepFailure> {
+        self.obtain(chain)?;
+        let layers = chain.layers().iter().map(|id| self.layer(*id)).collect::<Result<Vec<_>, _>>()?;
+        self.store.stack(&layers).map_err(StepFailure::store)
     }
 
     /// The merged files of a chain, without mounting anything.

@@ -6,7 +6,6 @@ use rbuild_image::store::{HeldStep, Layer, Store, StoreError};
 use rbuild_runtime::sandbox::{Mount, MountSource, Rootfs, Spec};
 
 use super::record::{Kept, KeptMount, KeptSource};
-use crate::chain::Chain;
 use crate::step::World;
 
 /// What is run there.
@@ -74,12 +73,10 @@ pub fn find(store: &Store, build: &str, number: Option<usize>) -> Result<Option<
 pub fn enter(store: &Store, kept: &Kept, program: Program, terminal: bool) -> Result<Entered, EnterError> {
     let held = store.hold_failed_step(&kept.name())?.ok_or_else(|| EnterError::InUse(kept.name()))?;
     let mut layers = Vec::new();
-    let mut lowers = Vec::new();
-    for id in Chain::new(&kept.layers).stack() {
-        let layer = store.layer(id)?.ok_or_else(|| EnterError::NoLayer(id.to_string()))?;
-        lowers.push(layer.fs_path());
-        layers.push(layer);
+    for id in &kept.layers {
+        layers.push(store.layer(*id)?.ok_or_else(|| EnterError::NoLayer(id.to_string()))?);
     }
+    let mut lowers = store.stack(&layers)?;
     if lowers.is_empty() {
         lowers.push(held.scratch("empty")?);
     }

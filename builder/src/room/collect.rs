@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rbuild_image::digest::{LayerId, RecordKey};
-use rbuild_image::store::{PruneRequest, Store};
+use rbuild_image::store::{MERGED, PruneRequest, Store};
 use rbuild_image::time::Timestamp;
 
 use super::order::first_to_go;
@@ -137,6 +137,8 @@ fn remove(store: &Store, wish: &Wish, chosen: Vec<Item>) -> Result<Vec<Item>, Ro
             Kind::Git => remove_repository(store, &item.id)?,
             Kind::Http => discard(store, &store.path().join("http").join(&item.id))?,
             Kind::Failed => store.remove_failed_steps(&|name, _| name == item.id)?.0 > 0,
+            // Store::prune does it.
+            Kind::Internal if item.id == MERGED => true,
             Kind::Internal => discard(store, &store.path().join("latest").join(&item.id))?,
         };
         if is_gone {

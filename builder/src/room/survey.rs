@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use rbuild_image::digest::{LayerId, RecordKey};
-use rbuild_image::store::{LayerUser, Store, Usage};
+use rbuild_image::store::{LayerUser, MERGED, Store, Usage};
 use rbuild_image::time::Timestamp;
 
 use super::{Kind, RoomError, describe};
@@ -94,6 +94,7 @@ impl Survey {
             items.extend(in_folder(store, kind, folder, what)?);
         }
         items.extend(failed_steps(store, &usage)?);
+        items.extend(merged(&usage));
         items.sort_by(|one, other| (other.last_used, &other.id).cmp(&(one.last_used, &one.id)));
         Ok(Self { usage, items })
     }
@@ -189,6 +190,13 @@ fn steps(store: &Store, usage: &Usage) -> Result<Vec<Item>, RoomError> {
         item.shared |= item.layer.is_some_and(|layer| layers[&layer] > 1);
     }
     Ok(items)
+}
+
+/// What stands for several layers goes as a whole, with whatever else goes.
+fn merged(usage: &Usage) -> Option<Item> {
+    let description = "layers merged for overlayfs".to_owned();
+    let item = Item { description, bytes: usage.merged, ..Item::new(Kind::Internal, MERGED.to_owned()) };
+    (usage.merged > 0).then_some(item)
 }
 
 /// Nothing needs them, so they cost nothing.

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rbuild_image::layer::{KnownContents, normalize};
+use rbuild_image::layer::{KnownContents, View, normalize};
 use rbuild_image::store::TempDir;
 
 use super::StepFailure;
@@ -18,13 +18,14 @@ pub(crate) struct Making<'a> {
     upper: OwnedFd,
     pub(crate) parent: &'a Chain,
     known: OnceLock<KnownContents>,
+    stack: OnceLock<Vec<PathBuf>>,
 }
 
 impl<'a> Making<'a> {
     pub(crate) fn new(session: &Session<'_>, parent: &'a Chain) -> Result<Self, StepFailure> {
         let temp = session.store.temp().map_err(StepFailure::store)?;
         let upper = temp.make_dir("fs", 0o755).map_err(StepFailure::store)?;
-        Ok(Self { temp, upper, parent, known: OnceLock::new() })
+        Ok(Self { temp, upper, parent, known: OnceLock::new(), stack: OnceLock::new() })
     }
 
     /// The folder that becomes the layer.
@@ -48,9 +49,22 @@ impl<'a> Making<'a> {
         self.temp.path().join("log.zst")
     }
 
-    /// Leaves in the folder what has really changed (spec 8.2).
+    /// The folders that an overlay shows the parent with, the uppermost first.
+    pub(crate) fn stack(&self, session: &Session<'_>) -> Result<&[PathBuf], StepFailure> {
+        if let Some(stack) = self.stack.get() {
+            return Ok(stack);
+        }
+        let stack = session.stack(self.parent)?;
+        Ok(self.stack.get_or_init(|| stack))
+    }
+
+    /// Leaves in the folder what has really changed (spec 8.2). It is compared with what the process saw below, so
+    /// with folders that may stand for several layers: which layer has a file makes no difference here.
     pub(crate) fn normalize(&self, session: &Session<'_>) -> Result<(), StepFailure> {
-        let lower = session.view(self.parent)?;
+        let open = |path: &PathBuf| std::fs::File::open(path).map(OwnedFd::from);
+        let lowers = self.stack(session)?.iter().map(open).collect::<Result<_, _>>();
+        let lowers = lowers.map_err(|cause| StepFailure::io("open the layers below the step", &cause))?;
+        let lower = View::new(lowers, session.store.flavour());
         normalize(self.upper.as_fd(), &lower, session.store.flavour())
             .map_err(|cause| StepFailure::new(format!("failed to find what the step changed: {cause}")))
     }

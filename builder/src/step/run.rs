@@ -1,7 +1,5 @@
 //! RUN: a process in a container, whose changes become a layer.
 
-use std::path::PathBuf;
-
 use rbuild_image::layer::OwnTimes;
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Run, Step};
@@ -17,9 +15,6 @@ use crate::session::Session;
 
 /// BuildKit's name for the machine a RUN sees.
 const HOSTNAME: &str = "buildkitsandbox";
-
-/// So many folders overlayfs lays on top of each other (`OVL_MAX_STACK`), the one that takes the changes left out.
-const MAX_LOWERS: usize = 500;
 
 pub(crate) fn perform(
     session: &Session<'_>,
@@ -120,17 +115,7 @@ fn spec(
 
 /// The parent's layers, and the folder that takes the changes.
 fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFailure> {
-    let count = making.parent.layers().len();
-    if count > MAX_LOWERS {
-        let sentence = format!("the step stands on {count} layers, and overlayfs takes {MAX_LOWERS} at most");
-        return Err(StepFailure::new(sentence)
-            .help("join instructions, or copy what is needed into a new stage with COPY --from"));
-    }
-    session.obtain(making.parent)?;
-    let mut lowers: Vec<PathBuf> = Vec::with_capacity(count);
-    for layer in making.parent.stack() {
-        lowers.push(session.layer(layer)?.fs_path());
-    }
+    let mut lowers = making.stack(session)?.to_vec();
     if lowers.is_empty() {
         lowers.push(making.folder("empty")?);
     }

@@ -25,6 +25,16 @@ impl Flavour {
         }
     }
 
+    /// The attribute of a directory that was copied up. The kernel looks for whiteouts in a directory that several
+    /// layers have, and in one with this attribute, whatever its value; the whiteouts of others it lists as if they
+    /// were files.
+    pub const fn origin(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.overlay.origin",
+            Self::User | Self::Single => "user.overlay.origin",
+        }
+    }
+
     /// What all names of overlayfs's attributes begin with.
     pub const fn prefix(self) -> &'static str {
         match self {

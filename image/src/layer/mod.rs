@@ -12,7 +12,8 @@
 //! - [`differences`]: what is not the same in two views.
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
 //! - `twin`: a layer from outside that leaves out parents, once more with those that it lies on.
-//! - `merge`: one becomes part of the directory below it, which is no layer.
+//! - `flatten`: several layers as one directory, for an overlay.
+//! - `merge`: an upper directory becomes part of the directory below it, which is no layer.
 //! - `owner`: whom a file belongs to, where the kernel knows one id only.
 //!
 //! Invariants: the tar of a directory depends on its entries only, never on inode numbers, directory order or who
@@ -25,6 +26,7 @@ mod content;
 mod difference;
 mod entry;
 mod error;
+mod flatten;
 mod flavour;
 mod fs;
 mod identity;
@@ -49,6 +51,7 @@ pub use content::KnownContents;
 pub use difference::{Difference, Entity, Times, differences};
 pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
+pub(crate) use flatten::flatten;
 pub use flavour::Flavour;
 pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;

@@ -261,7 +261,9 @@ impl<'a> Unpacker<'a> {
         let path = at::join(dir, hidden)?;
         let spot = Spot { parent, name: hidden, path: &path };
         match spot.make(FileType::CharacterDevice, 0) {
-            Ok(()) => Ok(()),
+            // Where nothing is below, the kernel would list it otherwise.
+            Ok(()) => fs::fsetxattr(parent, self.flavour.origin(), b"", XattrFlags::empty())
+                .map_err(LayerError::io("change the attributes of", dir)),
             // What the same layer brings stays, and hides what is below: a directory does so by being opaque.
             Err(Errno::EXIST) => match fs::openat(parent, hidden, at::DIR, Mode::empty()) {
                 Ok(dir) => {

@@ -58,6 +58,12 @@ pub enum StoreError {
     /// A lower store is never made.
     #[error("there is no store in {0:?}")]
     NoStore(PathBuf),
+    /// More layers than overlayfs can lay on top of each other.
+    #[error("{layers} layers cannot be mounted: overlayfs takes 500 folders, and these cannot be merged")]
+    TooManyLayers {
+        /// How many there are.
+        layers: usize,
+    },
     /// A folder that was asked for is not there.
     #[error("there is no layer {0} in the store")]
     NoLayer(LayerId),

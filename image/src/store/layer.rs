@@ -149,7 +149,7 @@ impl Layer {
     }
 
     /// It is a lower store's.
-    fn is_below(&self) -> bool {
+    pub(super) fn is_below(&self) -> bool {
         self.0.store.path() != self.0.notes.path()
     }
 

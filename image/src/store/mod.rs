@@ -18,6 +18,7 @@
 //!   builds/<id>         what a build did, step by step
 //!   below/              notes on the layers of a lower store, see `lower`
 //!   leases/             one file a process: the layers it uses
+//!   merged/<digest>/    several layers in one folder for overlayfs, derived, see `stack`
 //!   containers/<id>/    the runtime's; the file `layers` in it keeps layers from being pruned
 //!   failed/<build>.<n>/ what a failed step left, to be looked at; `layers` as with containers
 //!   steps/<key>         locks: who makes this step right now
@@ -55,6 +56,7 @@ mod records;
 mod repair;
 mod repo_digests;
 mod settle;
+mod stack;
 mod step_lock;
 mod temp;
 #[cfg(test)]
@@ -73,6 +75,7 @@ pub use lease::{LayerUser, LayerUsers};
 pub use names::ResolveError;
 pub use open::Store;
 pub use prune::{PruneRequest, Pruned};
+pub use stack::MERGED;
 pub use step_lock::StepLock;
 pub use temp::TempDir;
 pub use usage::{LayerUsage, Usage};

@@ -72,6 +72,7 @@ impl Store {
             let unneeded: Vec<LayerId> =
                 self.layer_ids()?.into_iter().filter(|id| !needed.contains(id)).collect();
             unneeded.iter().try_for_each(|id| self.move_layer(*id, &trash))?;
+            self.move_merged(leased, &trash)?;
             Ok(unneeded)
         })?;
         let mut meter = Meter::default();

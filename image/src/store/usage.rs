@@ -6,11 +6,12 @@ use rustix::fs::{self, AtFlags, FileType};
 
 use super::disk::Meter;
 use super::lease::LayerUser;
+use super::stack::MERGED;
 use super::{Store, StoreError};
 use crate::digest::{ImageId, LayerId};
 
 /// Folders that are counted by what they hold; the rest is counted folder by folder.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 18] = [
     "indexes",
     "digests",
     "failed",
@@ -27,6 +28,7 @@ const KNOWN: [&str; 17] = [
     "containers",
     "volumes",
     "leases",
+    MERGED,
     "steps",
 ];
 
@@ -39,6 +41,8 @@ pub struct Usage {
     pub images: u64,
     /// Cache records and what lies beside them, logs, and records of builds.
     pub records: u64,
+    /// Folders that stand for several layers, without the files, which are those of the layers.
+    pub merged: u64,
     /// What is in the making, and what was left behind.
     pub temporary: u64,
     /// Containers, by the name of their folder.
@@ -72,6 +76,7 @@ impl Usage {
         self.layers.values().map(|layer| layer.bytes).sum::<u64>()
             + self.images
             + self.records
+            + self.merged
             + self.temporary
             + self.containers.values().sum::<u64>()
             + self.failed.values().sum::<u64>()
@@ -80,10 +85,11 @@ impl Usage {
             + self.rest
     }
 
-    /// Layers that no image has.
+    /// Layers that no image has, and what can be made anew.
     pub fn cache(&self) -> u64 {
         self.layers.values().filter(|layer| layer.images == 0).map(|layer| layer.bytes).sum::<u64>()
             + self.records
+            + self.merged
     }
 }
 
@@ -119,6 +125,7 @@ impl Store {
         for folder in ["records", "logs", "inputs", "builds"] {
             usage.records += self.measure(&mut meter, folder)?;
         }
+        usage.merged = self.measure(&mut meter, MERGED)?;
         usage.temporary = self.measure(&mut meter, "tmp")?;
         usage.containers = self.measure_each(&mut meter, "containers")?;
         usage.failed = self.measure_each(&mut meter, "failed")?;

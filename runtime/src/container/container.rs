@@ -1,6 +1,7 @@
 //! Making a container, running it, removing it.
 
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use rbuild_image::config::ContainerConfig;
 use rbuild_image::digest::{ImageId, LayerId};
@@ -90,10 +91,11 @@ impl Container {
         let random = random()?;
         let id = ContainerId::of(random.first_chunk().expect("34 bytes are more than 32"));
         let folder = Folder::publish(store, filled(store, &config, &layers)?, &id)?;
-        let volumes = Volumes { store, folder: folder.path(), layers: &layers };
-        let made = volumes.prepare(volumes::wanted(base.config, settings)).and_then(|volumes| {
+        let made = lowers(store, &folder, &layers).and_then(|lowers| {
+            let volumes = Volumes { store, folder: folder.path(), layers: &layers, lowers: &lowers };
+            let volumes = volumes.prepare(volumes::wanted(base.config, settings))?;
             let host = Host::read(settings.network);
-            let rootfs = rootfs(&folder, &layers);
+            let rootfs = rootfs(&folder, lowers);
             let spec = spec(Facts { id: &id, image: base.config, settings, host: &host, rootfs, volumes })?;
             // The last that can fail: a name is given only to a container that will be.
             Ok((name_it(store, &id, settings, [random[32], random[33]])?, spec))
@@ -219,11 +221,17 @@ fn filled(store: &Store, config: &Config, layers: &[Layer]) -> Result<TempDir, C
     Ok(temp)
 }
 
-fn rootfs(folder: &Folder, layers: &[Layer]) -> Rootfs {
-    let mut lowers: Vec<_> = layers.iter().map(Layer::fs_path).collect();
+/// The folders of the overlay, the uppermost first.
+fn lowers(store: &Store, folder: &Folder, layers: &[Layer]) -> Result<Vec<PathBuf>, ContainerError> {
+    let upwards: Vec<Layer> = layers.iter().rev().cloned().collect();
+    let mut lowers = store.stack(&upwards)?;
     if lowers.is_empty() {
         lowers.push(folder.path().join("empty"));
     }
+    Ok(lowers)
+}
+
+fn rootfs(folder: &Folder, lowers: Vec<PathBuf>) -> Rootfs {
     Rootfs::Overlay { lowers, upper: folder.path().join("upper"), work: folder.path().join("work") }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Volumes<'a> {
     pub(super) folder: &'a Path,
     /// The image's, uppermost first.
     pub(super) layers: &'a [Layer],
+    /// The folders that an overlay shows them with.
+    pub(super) lowers: &'a [PathBuf],
 }
 
 impl Volumes<'_> {
@@ -63,8 +65,7 @@ impl Volumes<'_> {
         if self.view()?.dir(target.as_bytes())?.is_none() {
             return Ok(MountSource::Bind(folder));
         }
-        let lowers = self.layers.iter().map(Layer::fs_path).collect();
-        Ok(MountSource::Discard { lowers, source: target.to_owned(), scratch: folder })
+        Ok(MountSource::Discard { lowers: self.lowers.to_vec(), source: target.to_owned(), scratch: folder })
     }
 
     fn named(&self, name: &str, target: &str) -> Result<MountSource, ContainerError> {
