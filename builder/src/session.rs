@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
-use rbuild_image::layer::view::View;
+use rbuild_image::layer::View;
 use rbuild_image::store::{Image, Layer, StepLock, Store};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Root, Step, StepId};

@@ -9,7 +9,8 @@ use std::os::fd::AsFd;
 
 use super::error::LayerError;
 use super::fs as at;
-use super::view::{DirNode, Metadata, Node, NodeKind, View};
+use super::node::{DirNode, Metadata, Node, NodeKind};
+use super::view::View;
 
 /// Bytes of two files that are compared at once.
 const PIECE: usize = 64 << 10;

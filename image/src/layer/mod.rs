@@ -8,7 +8,7 @@
 //! - `identity`, [`diff_id`], [`write_tar`], `seal`: the two names of a layer and its canonical tar. Every file is
 //!   read once, however many of the three are wanted.
 //! - `unpack`: a tar from outside into overlay form, confined. [`TarReader`] reads any tar, [`decoder`] inflates it.
-//! - [`View`]: the merged tree of a chain of layers, without mounting it.
+//! - [`View`], [`Node`]: the merged tree of a chain of layers, without mounting it.
 //! - [`differences`]: what is not the same in two views.
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
 //! - `twin`: a layer from outside that leaves out parents, once more with those that it lies on.
@@ -31,6 +31,7 @@ mod flavour;
 mod fs;
 mod identity;
 mod merge;
+mod node;
 mod normalize;
 mod owner;
 mod remove;
@@ -41,7 +42,7 @@ mod tar_sparse;
 mod twin;
 mod unpack;
 mod unpack_parents;
-pub mod view;
+mod view;
 mod walk;
 
 pub(crate) use bounded::Bounded;
@@ -56,6 +57,7 @@ pub use flavour::Flavour;
 pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;
 pub use merge::{copy_attributes, merge_upper};
+pub use node::{DirNode, Metadata, Node, NodeKind};
 pub use normalize::normalize;
 pub use owner::{Owner, Owners};
 pub(crate) use remove::remove_tree;
@@ -66,7 +68,7 @@ pub use seal::{
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
 pub(crate) use twin::{ParentLooks, dress, looks_below, make_twin};
 pub use unpack::{Unpacked, unpack};
-pub use view::{DirNode, Follow, Located, Metadata, Node, NodeKind, View};
+pub use view::{Follow, Located, View};
 pub use walk::entries;
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use super::entry::{CAPABILITY, file_type, is_whiteout, mtime, permissions};
 use super::error::LayerError;
 use super::flavour::Flavour;
 use super::fs as at;
-use super::view::{DirNode, Metadata, Node, NodeKind, View};
+use super::node::{DirNode, Metadata, Node, NodeKind};
+use super::view::View;
 
 /// Content is compared in pieces of this many bytes.
 const PIECE: usize = 64 * 1024;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Uid, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 
 use super::entry::file_type;
@@ -15,8 +15,10 @@ use super::error::LayerError;
 use super::flavour::Flavour;
 use super::fs as at;
 use super::merge::copy_attributes;
+use super::node::{Metadata, NodeKind};
+use super::owner::Owner;
 use super::unpack::{Attributes, set_times};
-use super::view::{Follow, Metadata, NodeKind, View};
+use super::view::{Follow, View};
 
 /// How directories look below the layer that leaves them out, by their paths.
 pub(crate) type ParentLooks = BTreeMap<Vec<u8>, Metadata>;
@@ -102,8 +104,8 @@ pub(crate) fn dress(
         });
         let failed = |action| LayerError::io(action, path);
         let dir = at::open_below(root, path, at::DIR).map_err(failed("open"))?;
-        match fs::fchown(&dir, Some(Uid::from_raw(look.uid)), Some(Gid::from_raw(look.gid))) {
-            // With a single id mapped there is no other owner to give.
+        match flavour.owners().give(dir.as_fd(), Owner { uid: look.uid, gid: look.gid }) {
+            // Ids beyond the ranges of a user namespace cannot be given.
             Err(Errno::INVAL) if flavour == Flavour::User => {}
             other => other.map_err(failed("change the owner of"))?,
         }
