@@ -1,42 +1,25 @@
 //! One run through a Dockerfile: link, find out what is needed, carry it out.
 
+mod reach;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use self::reach::Image;
 use super::epoch::Epoch;
 use super::from::{Bound, bind};
 use super::globals::Globals;
 use super::history::CreatedBy;
 use super::instructions::dispatch;
-use super::links::{Edge, Links, Origin, refuse_cycles};
-use super::options::{Base, BaseRequest, Bases, NamedContext, Options, PlanError, fail};
+use super::links::{Links, Origin};
+use super::options::{Bases, NamedContext, Options, PlanError, fail};
 use super::platform::Platform;
 use super::state::State;
 use super::types::{HistoryEntry, Moment, Op, Plan, Root, Step, StepId, Target};
 use crate::expand::Lookup;
 use crate::instruction::{Dockerfile, Instruction, Kind};
 use crate::lint::{CheckConfig, Linter, Rule, parse_time, structure};
-use crate::parse::parse_trigger;
 use crate::source::LineRange;
-use crate::suggest::with_suggestion;
-
-/// Images that people mean when they mistype a name.
-const COMMON_IMAGES: [&str; 14] = [
-    "alpine",
-    "busybox",
-    "centos",
-    "debian",
-    "fedora",
-    "golang",
-    "ubuntu",
-    "alpine:latest",
-    "busybox:latest",
-    "centos:latest",
-    "debian:latest",
-    "fedora:latest",
-    "golang:latest",
-    "ubuntu:latest",
-];
 
 /// Where an instruction stands.
 pub(super) struct Site<'s> {
@@ -49,12 +32,6 @@ pub(super) struct Site<'s> {
     pub(super) text: &'s str,
     pub(super) escape: char,
     pub(super) onbuild: bool,
-}
-
-/// A base image, and what a stage that is based on it starts with.
-struct Image {
-    base: Base,
-    state: State,
 }
 
 /// A stage that has been carried out.
@@ -179,7 +156,7 @@ impl<'a> Planner<'a> {
         let mut result = None;
         for (index, from) in bound.iter().enumerate().filter(|(index, _)| reachable[*index]) {
             let state = match self.stage(index, from, checking) {
-                Ok(_) if self.reached.is_some() => break,
+                Ok(_) if self.reached.is_some() || self.has_no_room() => break,
                 Ok(state) => state,
                 // Other stages may depend on this one.
                 Err(error) => {
@@ -197,85 +174,6 @@ impl<'a> Planner<'a> {
             return Err(error);
         }
         Ok((target, result))
-    }
-
-    /// The stages that are needed. ONBUILD instructions of base images can add to them.
-    fn reach(&mut self, bound: &[Bound], target: usize, everything: bool) -> Result<Vec<bool>, PlanError> {
-        let links = Rc::clone(&self.links);
-        let file = self.file;
-        let mut edges: Vec<Vec<Edge>> = Vec::with_capacity(bound.len());
-        for (from, stage) in bound.iter().zip(&file.stages) {
-            edges.push(links.edges(from, stage.instructions.iter())?);
-        }
-        refuse_cycles(&edges, &links.titles)?;
-        loop {
-            let reachable = if everything { vec![true; bound.len()] } else { closure(&edges, target) };
-            let mut more = false;
-            for index in (0..bound.len()).filter(|index| reachable[*index]) {
-                if self.triggers[index].is_none() {
-                    let triggers = self.read_triggers(&bound[index], bound)?;
-                    let added =
-                        links.edges(&bound[index], triggers.iter()).map_err(|e| e.at(bound[index].lines))?;
-                    more |= !added.is_empty() && !triggers.is_empty();
-                    edges[index].extend(added);
-                    self.triggers[index] = Some(triggers);
-                }
-            }
-            if !more {
-                refuse_cycles(&edges, &links.titles)?;
-                return Ok(reachable);
-            }
-        }
-    }
-
-    fn read_triggers(&mut self, from: &Bound, bound: &[Bound]) -> Result<Rc<[Instruction]>, PlanError> {
-        let texts: Vec<String> = match &from.origin {
-            _ if from.replaced => Vec::new(),
-            Origin::Stage(parent) if !bound[*parent].replaced => {
-                let instructions = self.file.stages[*parent].instructions.iter();
-                let trigger = |instruction: &Instruction| match &instruction.kind {
-                    Kind::Onbuild(onbuild) => Some(onbuild.trigger.clone()),
-                    _ => None,
-                };
-                instructions.filter_map(trigger).collect()
-            }
-            Origin::Stage(parent) => {
-                let image = self.image_of(&bound[*parent])?;
-                image.map_or_else(Vec::new, |image| image.base.config.on_build.clone())
-            }
-            _ => self.image_of(from)?.map_or_else(Vec::new, |image| image.base.config.on_build.clone()),
-        };
-        let parse =
-            |text: &String| parse_trigger(text).map_err(|cause| PlanError::new(cause.message).at(from.lines));
-        texts.iter().map(parse).collect()
-    }
-
-    /// The image that a stage starts from, if it is one.
-    fn image_of(&mut self, from: &Bound) -> Result<Option<Rc<Image>>, PlanError> {
-        let name = match &from.origin {
-            Origin::Image(name) => name.clone(),
-            Origin::Context(key) => match self.links.named(key) {
-                Some(NamedContext::Image(text)) if text != "docker-image://scratch" => text.clone(),
-                _ => return Ok(None),
-            },
-            Origin::Scratch | Origin::Stage(_) => return Ok(None),
-        };
-        self.resolve(&name, &from.platform.format(), from.lines).map(Some)
-    }
-
-    fn resolve(&mut self, name: &str, platform: &str, lines: LineRange) -> Result<Rc<Image>, PlanError> {
-        let key = (name.to_owned(), platform.to_owned());
-        if let Some(image) = self.images.get(&key) {
-            return Ok(Rc::clone(image));
-        }
-        let request = BaseRequest { name, platform, lines };
-        let base = self.bases.resolve(&request).map_err(|message| {
-            let known = self.links.names().chain(COMMON_IMAGES);
-            PlanError::new(with_suggestion(message, name, known, true)).at(lines)
-        })?;
-        let image = Rc::new(Image { state: State::image(&base), base });
-        self.images.insert(key, Rc::clone(&image));
-        Ok(image)
     }
 
     /// What a stage starts with.
@@ -335,6 +233,9 @@ impl<'a> Planner<'a> {
                 // The next mistake does not have to wait for this one to be mended.
                 self.lint.silence();
                 self.mistakes.push(error.at(site.lines));
+                if self.has_no_room() {
+                    break;
+                }
             }
             if self.until.is_some_and(|step| state.root == Root::Step(step)) {
                 self.reached = Some(state.clone());
@@ -342,6 +243,11 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(state)
+    }
+
+    /// Variables have become so much text that everything else would be refused for the same reason.
+    fn has_no_room(&self) -> bool {
+        !self.mistakes.is_empty() && self.globals.budget.is_spent()
     }
 
     fn warn_about_platform(&mut self, name: &str, state: &State, from: &Bound) {
@@ -471,18 +377,6 @@ impl<'a> Planner<'a> {
             },
         }
     }
-}
-
-/// The stages that `target` needs, itself included.
-fn closure(edges: &[Vec<Edge>], target: usize) -> Vec<bool> {
-    let mut reachable = vec![false; edges.len()];
-    let mut open = vec![target];
-    while let Some(stage) = open.pop() {
-        if !std::mem::replace(&mut reachable[stage], true) {
-            open.extend(edges[stage].iter().map(|edge| edge.to));
-        }
-    }
-    reachable
 }
 
 /// The first mistake, with the others. An ONBUILD list has all of its mistakes in one place, and one is enough.

@@ -157,3 +157,13 @@ fn violations_are_errors_if_asked_for() {
     assert_eq!(error.message, "lint violation found for rules: MaintainerDeprecated, StageNameCasing");
     assert_eq!(error.warnings.len(), 2);
 }
+
+#[test]
+fn too_much_text_is_reported_once() {
+    let doubling = "ENV A=$A$A\n".repeat(40);
+    let file =
+        format!("FROM busybox AS a\nENV A=0123456789\n{doubling}WORKDIR /$A\nLABEL a=$A\nFROM a\nENV b=$A");
+    let error = try_plan(&file, &options()).map(|_| ()).unwrap_err();
+    assert!(error.message.ends_with("variables expand to too much text"), "{}", error.message.len());
+    assert_eq!(error.others.len(), 0);
+}
