@@ -205,6 +205,10 @@ fn differences_of_images_steps_and_containers() {
         of_container.iter().map(|(c, p, _)| (c.as_str(), p.as_str())).collect::<Vec<_>>(),
         [("D", "/d/same"), ("A", "/in")]
     );
+    // What is there because the container was started is nobody's change.
+    sandbox.rbuild(&["run", "--name", "plain", "busybox", "touch", "/in"]).succeeded();
+    let of_plain = changes(&sandbox.rbuild(&["diff", "--format", "json", "plain"]).succeeded());
+    assert_eq!(of_plain, [("A".to_owned(), "/in".to_owned(), Vec::new())]);
     sandbox.rbuild(&["diff", "nothing"]).ended_with(1).saying("No such image: nothing");
     sandbox.rbuild(&["diff", "busybox"]).ended_with(1).saying("name both");
 }

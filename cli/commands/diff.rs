@@ -19,12 +19,17 @@ pub(crate) fn run(args: &DiffArgs, store: &Store) -> Outcome {
         [old, new] => (side::image_first(store, old)?, side::image_first(store, new)?),
         _ => return Err(Failure::usage("one or two things can be compared")),
     };
+    let made_at_start = new.made_at_start;
     let (old, new) = (view(store, &old)?, view(store, &new)?);
     let times = if args.times { Times::Count } else { Times::Ignore };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut count = 0_u64;
     let mut gone = false;
     let written = differences(&old, &new, times, &mut |difference| {
+        let is_at = |path: &&str| path.as_bytes() == difference.path;
+        if difference.old.is_none() && made_at_start.iter().any(is_at) {
+            return Ok(());
+        }
         count += 1;
         let line = match args.format {
             DiffFormat::Text => line::text(&difference, times),

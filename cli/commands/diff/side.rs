@@ -18,6 +18,8 @@ pub(super) struct Side {
     pub(super) upper: Option<PathBuf>,
     /// Layers, the uppermost first, each once.
     pub(super) stack: Vec<LayerId>,
+    /// Paths that are nobody's change where they were added.
+    pub(super) made_at_start: &'static [&'static str],
     /// Keeps a failed step as it is.
     _held: Option<HeldStep>,
 }
@@ -31,7 +33,7 @@ impl Side {
                 stack.push(*layer);
             }
         }
-        Self { upper: None, stack, _held: None }
+        Self { upper: None, stack, made_at_start: &[], _held: None }
     }
 }
 
@@ -95,8 +97,9 @@ fn of_container(store: &Store, text: &str) -> Result<Option<(Side, Side)>, Failu
     };
     let Some(listed) = container::list(store)?.into_iter().find(is_it) else { return Ok(None) };
     let (upper, stack) = container::file_system(store, &listed.id)?;
-    let below = Side { upper: None, stack: stack.clone(), _held: None };
-    Ok(Some((Side { upper: Some(upper), stack, _held: None }, below)))
+    let made_at_start = &container::MADE_AT_START[..];
+    let below = Side { upper: None, stack: stack.clone(), made_at_start: &[], _held: None };
+    Ok(Some((Side { upper: Some(upper), stack, made_at_start, _held: None }, below)))
 }
 
 /// The layers of the image that another was built from: of those that its build started from, the one that it has most

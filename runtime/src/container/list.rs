@@ -44,6 +44,20 @@ pub fn file_system(store: &Store, id: &ContainerId) -> Result<(PathBuf, Vec<Laye
     Ok((store.path().join(folder::ALL).join(id.as_str()).join("upper"), layers))
 }
 
+/// What a container's file system has because it was started, and not because of what ran in it: docker has these in a
+/// layer of their own. Without the first slash.
+pub const MADE_AT_START: [&str; 9] = [
+    "dev",
+    "dev/console",
+    "dev/pts",
+    "dev/shm",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+    "proc",
+    "sys",
+];
+
 /// All containers, the youngest first.
 ///
 /// # Errors

@@ -50,6 +50,6 @@ pub use attach::foreground;
 pub use container::{Base, Container, run};
 pub use error::ContainerError;
 pub use id::ContainerId;
-pub use list::{Listed, file_system, list, remove, sweep};
+pub use list::{Listed, MADE_AT_START, file_system, list, remove, sweep};
 pub use settings::{RunSettings, Tmpfs, Volume, VolumeSource};
 pub use state::State;
