@@ -25,9 +25,14 @@ fn rewritten(store: &Store, id: LayerId, epoch: i64) -> Result<LayerId, String> 
     let text = |cause: &dyn std::fmt::Display| format!("rewrite the times of layer {id}: {cause}");
     let layer =
         store.layer(id).map_err(|cause| text(&cause))?.expect("the build holds a lease on its layers");
+    if let Some(known) = layer.clamped(epoch).map_err(|cause| text(&cause))? {
+        return Ok(known.id());
+    }
     let dir = layer.open_fs().map_err(|cause| text(&cause))?;
     let flavour = store.flavour();
+    let remember = |clamped| layer.remember_clamped(epoch, clamped).map_err(|cause| text(&cause));
     if !has_times_after(dir.as_fd(), flavour, epoch).map_err(|cause| text(&cause))? {
+        remember(id)?;
         return Ok(id);
     }
     let temp = store.temp().map_err(|cause| text(&cause))?;
@@ -42,5 +47,7 @@ fn rewritten(store: &Store, id: LayerId, epoch: i64) -> Result<LayerId, String> 
         written.map_err(|cause| text(&cause))
     })?;
     drop(into);
-    store.publish_layer(temp, OwnTimes::KeepAll).map(|layer| layer.id()).map_err(|cause| text(&cause))
+    let rewritten = store.publish_layer(temp, OwnTimes::KeepAll).map_err(|cause| text(&cause))?.id();
+    remember(rewritten)?;
+    Ok(rewritten)
 }

@@ -116,6 +116,32 @@ impl Layer {
         Ok(())
     }
 
+    /// The layer that this one became when its times after `epoch` were cut off, if that was done and it is there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn clamped(&self, epoch: i64) -> Result<Option<Self>, StoreError> {
+        let path = self.clamped_path(epoch);
+        let noted = self.0.notes.read_small(&path)?;
+        let id = noted.and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
+        id.map_or(Ok(None), |id| self.0.notes.layer(id))
+    }
+
+    /// Remembers [`Layer::clamped`].
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn remember_clamped(&self, epoch: i64, clamped: LayerId) -> Result<(), StoreError> {
+        if self.is_below() {
+            self.0.notes.make_folder(NOTES)?;
+        }
+        self.0.notes.write_small(&self.clamped_path(epoch), format!("{clamped}\n").as_bytes())
+    }
+
+    fn clamped_path(&self, epoch: i64) -> String {
+        format!("{}clamped.{epoch}", self.notes_path())
+    }
+
     fn compute(&self) -> Result<TarSummary, StoreError> {
         let dir = self.open_fs()?;
         // The others' processes wait here, and then find what we wrote down.

@@ -6,7 +6,8 @@
 //!   place               the folder that the store was made in, see `whereabouts`
 //!   lock                held shortly: shared to begin using layers, exclusively to remove some
 //!   tmp/                what is in the making; everything has its holder's lock, the rest is swept
-//!   layers/<LayerId>/   fs/ as overlayfs mounts it · meta.json · diff_id once known · durable once on disk
+//!   layers/<LayerId>/   fs/ as overlayfs mounts it · meta.json · diff_id once known · durable once on disk ·
+//!                       clamped.<epoch> the same without later times
 //!   diffids/<hex>       the LayerId that has this DiffID
 //!   blobs/sha256/<hex>  layers as they came, compressed or not
 //!   images/ names/      configs with their layers; what people call them
