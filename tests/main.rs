@@ -20,6 +20,7 @@ mod logs;
 mod looking;
 mod lower;
 mod many_layers;
+mod manifests;
 mod mutation;
 mod platforms;
 mod prune;

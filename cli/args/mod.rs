@@ -21,13 +21,16 @@ pub(crate) use cache::{
 };
 pub(crate) use debug::{DiffArgs, DiffFormat, ShellArgs};
 pub(crate) use explain::{ExplainArgs, ExplainFormat, LogsArgs};
-pub(crate) use manifest::{ManifestCommand, ManifestInspectArgs};
+pub(crate) use manifest::{
+    ManifestAnnotateArgs, ManifestCommand, ManifestCreateArgs, ManifestInspectArgs, ManifestPushArgs,
+    ManifestRmArgs,
+};
 pub(crate) use registry::{
     CompressionKind, LoginArgs, LogoutArgs, PullArgs, PullPolicy, PushArgs, SearchArgs,
 };
 pub(crate) use run::RunArgs;
 pub(crate) use store::{
     DfArgs, FsckArgs, HistoryArgs, ImagePruneArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs,
-    RmiArgs, SaveArgs, TagArgs,
+    RmiArgs, SaveArgs, SaveFormat, TagArgs,
 };
 pub(crate) use top::{Cli, Command, ImageCommand, SystemCommand, VersionArgs, command, with_default_command};

@@ -2,15 +2,20 @@
 
 use clap::{Args, ValueEnum};
 
+use super::Progress;
+
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
     /// Download all tagged images in the repository
     #[arg(short, long)]
     pub(crate) all_tags: bool,
-    /// The platform whose image is wanted, where the registry has several
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<String>,
+    /// The platforms whose images are wanted, where the registry has several; separated by commas
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+    /// Type of progress output
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub(crate) progress: Option<Progress>,
     /// Suppress verbose output
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -31,6 +36,9 @@ pub(crate) struct PushArgs {
     /// 1 to 9 for gzip, 1 to 22 for zstd
     #[arg(long, value_name = "LEVEL")]
     pub(crate) compression_level: Option<u32>,
+    /// Type of progress output
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub(crate) progress: Option<Progress>,
     /// Suppress verbose output
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Arguments of `images` and `image ls`.
 #[derive(Debug, Args)]
@@ -113,12 +113,26 @@ pub(crate) struct SaveArgs {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// For whom it is
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "docker")]
+    pub(crate) format: SaveFormat,
     /// Leave out the layers that docker on this machine has; only its docker load can read such an archive
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub(crate) thin: bool,
     /// Names, IDs or prefixes of IDs
     #[arg(value_name = "IMAGE", required = true)]
     pub(crate) images: Vec<String>,
+}
+
+/// `save --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SaveFormat {
+    /// For docker and readers of OCI layouts, layers not compressed
+    #[value(alias = "docker-archive")]
+    Docker,
+    /// For readers of OCI layouts: what came from elsewhere has its manifest and its layers as they came
+    #[value(alias = "oci-archive")]
+    Oci,
 }
 
 /// Arguments of `import`.

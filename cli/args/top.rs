@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// Manage images
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Look at manifests and lists of them
+    /// Manage manifests and lists of them
     #[command(subcommand)]
     Manifest(ManifestCommand),
     /// Manage the store

@@ -106,11 +106,9 @@ fn push(
     options: &PushOptions,
     store: &Store,
 ) -> Result<(), Failure> {
-    let live = settings.progress == ProgressMode::Tty;
-    // Objects and lines do not mix.
     let quiet = matches!(settings.progress, ProgressMode::Quiet | ProgressMode::Json);
     for name in &request.names {
-        let pushed = push::push(name, options, &request.registry, store, live, quiet)?;
+        let pushed = push::push(name, options, &request.registry, store, settings.progress)?;
         if !quiet {
             ui::note(&format!(
                 "pushed {} digest: {} size: {}\n",

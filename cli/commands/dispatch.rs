@@ -12,7 +12,7 @@ use super::{
     build, cache, df, diff, explain, fsck, history, images, import, info, inspect, load, login, logs,
     manifest, prune, pull, push, rmi, save, search, shell, tag, version,
 };
-use crate::args::{Command, ImageCommand, ManifestCommand, SystemCommand};
+use crate::args::{Command, ImageCommand, SystemCommand};
 use crate::exit::{Failure, Outcome, USAGE};
 use crate::settings::{
     BuildSettings, Config, Environment, PullSettings, PushSettings, RunSettings, registry,
@@ -50,12 +50,12 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
         Command::Pull(args) | Command::Image(ImageCommand::Pull(args)) => {
             let settings = PullSettings::new(&args, environment)?;
             let registry = Registry::new(registry(environment)?);
-            pull::run(&settings, &registry, &store()?, environment.live_terminal())
+            pull::run(&settings, &registry, &store()?)
         }
         Command::Push(args) | Command::Image(ImageCommand::Push(args)) => {
-            let settings = PushSettings::new(&args)?;
+            let settings = PushSettings::new(&args, environment)?;
             let registry = Registry::new(registry(environment)?);
-            push::run(&settings, &registry, &store()?, environment.live_terminal())
+            push::run(&settings, &registry, &store()?)
         }
         Command::Login(args) => login::login(&args, environment, style),
         Command::Logout(args) => login::logout(&args, environment),
@@ -80,10 +80,7 @@ pub(crate) fn run(command: Command, environment: &Environment, style: Style) -> 
         Command::System(SystemCommand::Df(args)) => df::run(&args, &store()?),
         Command::System(SystemCommand::Prune(args)) => prune::system(&args, &store()?, style),
         Command::Image(ImageCommand::Prune(args)) => prune::images(&args, &store()?, style),
-        Command::Manifest(ManifestCommand::Inspect(args)) => {
-            let registry = Registry::new(registry(environment)?);
-            manifest::inspect(&args, &registry, &store()?)
-        }
+        Command::Manifest(command) => manifest::run(&command, registry(environment)?, &store()?, style),
         Command::Fsck(args) => fsck::run(&args, &store()?),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rbuild_image::digest::ImageId;
+use rbuild_image::digest::{ImageId, ManifestDigest};
 use rbuild_image::platform::Platform;
 use rbuild_image::reference::Reference;
 use rbuild_image::store::{Image, Named, ResolveError, Store};
@@ -20,6 +20,12 @@ pub(crate) fn image(store: &Store, text: &str) -> Result<Image, Failure> {
 /// The image or the index of that name, ID or prefix of an ID.
 pub(crate) fn meaning(store: &Store, text: &str) -> Result<Named, Failure> {
     store.resolve_named(text).map_err(|error| missing(text, error))
+}
+
+/// As what it came from elsewhere, if `text` is a name of it that says so.
+pub(crate) fn document(store: &Store, text: &str, what: Named) -> Result<Option<ManifestDigest>, Failure> {
+    let Ok(name) = text.parse::<Reference>() else { return Ok(None) };
+    Ok(if store.meaning(&name)? == Some(what) { store.document(&name)? } else { None })
 }
 
 /// The image of that name or ID for one platform.

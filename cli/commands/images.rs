@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rbuild_image::digest::ImageId;
+use rbuild_image::digest::{ImageId, ManifestDigest};
 use rbuild_image::reference::Reference;
 use rbuild_image::store::{Image, Named, Store};
 use rbuild_image::time::Timestamp;
@@ -99,11 +99,21 @@ fn size(entry: &Entry, store: &Store) -> Result<u64, Failure> {
     Ok(sum)
 }
 
+/// The digest under which the registry of a name has the image: that which it came as, if it came from there.
+fn known_as(name: &Reference, image: &Image, store: &Store) -> Result<Option<ManifestDigest>, Failure> {
+    if let Some(digest) = store.document(name)?
+        && store.repo_digests(image.id)?.contains(&name.clone().at(digest.0))
+    {
+        return Ok(Some(digest));
+    }
+    Ok(store.digest_in(image.id, name)?)
+}
+
 fn row(entry: &Entry, store: &Store, now: Timestamp, whole: bool) -> Result<Value, Failure> {
     let Entry { name, image, id } = entry;
     let size = human::size(size(entry, store)?);
     let digest = match name {
-        Some(name) => store.digest_in(image.id, name)?,
+        Some(name) => known_as(name, image, store)?,
         None => None,
     };
     Ok(json!({

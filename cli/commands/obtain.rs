@@ -6,7 +6,7 @@ use rbuild_image::store::{Image, Store};
 
 use super::find;
 use crate::exit::Failure;
-use crate::settings::RunSettings;
+use crate::settings::{ProgressMode, RunSettings};
 use crate::ui::{self, Direction, Transfer};
 
 /// The image of that name or ID. A registry is asked as `--pull` says; IDs are the store's only.
@@ -31,7 +31,8 @@ pub(super) fn image(settings: &RunSettings, store: &Store) -> Result<Image, Fail
     if settings.pull == Policy::Missing {
         ui::note(&format!("Unable to find image '{}' locally\n", reference.familiar()));
     }
-    let view = Transfer::new(Direction::Pull, settings.live, false);
+    let mode = if settings.live { ProgressMode::Tty } else { ProgressMode::Plain };
+    let view = Transfer::new(Direction::Pull, mode, &reference.canonical());
     let registry = Registry::new(settings.registry.clone());
     let pulled = registry.pull(store, &reference, &settings.pull_options, &view);
     view.leave();

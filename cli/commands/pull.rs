@@ -3,22 +3,23 @@
 use rbuild_image::reference::Reference;
 use rbuild_image::registry::{Pulled, Registry};
 use rbuild_image::store::Store;
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::settings::PullSettings;
 use crate::ui::{self, Direction, Transfer};
 
 /// Fetches an image, or all images of a repository.
-pub(crate) fn run(settings: &PullSettings, registry: &Registry, store: &Store, live: bool) -> Outcome {
+pub(crate) fn run(settings: &PullSettings, registry: &Registry, store: &Store) -> Outcome {
     let name = &settings.name;
     let talk = |text: String| if settings.quiet { Ok(()) } else { ui::print(&text) };
     if settings.default_tag {
         talk("Using default tag: latest\n".to_owned())?;
     }
     let mut any_new = false;
-    for one in names(settings, registry, live)? {
+    for one in names(settings, registry)? {
         talk(format!("{}: Pulling from {}\n", version(&one), repository(&one)))?;
-        let pulled = pull(settings, &one, registry, store, live)?;
+        let pulled = pull(settings, &one, registry, store)?;
         any_new |= pulled.is_new;
         talk(format!("Digest: {}\n", pulled.digest))?;
     }
@@ -33,14 +34,14 @@ pub(crate) fn run(settings: &PullSettings, registry: &Registry, store: &Store, l
 }
 
 /// What is asked for; for a whole repository its tags.
-fn names(settings: &PullSettings, registry: &Registry, live: bool) -> Result<Vec<Reference>, Failure> {
+fn names(settings: &PullSettings, registry: &Registry) -> Result<Vec<Reference>, Failure> {
     if !settings.all_tags {
         return Ok(vec![settings.name.clone()]);
     }
-    let view = Transfer::new(Direction::Pull, live, settings.quiet);
     let repository = settings.name.canonical();
+    let view = Transfer::new(Direction::Pull, settings.progress, &repository);
     let mut names = Vec::new();
-    for tag in registry.tags(&settings.name, &view)? {
+    for tag in registry.tags(&settings.name, &view).map_err(|error| view.failed(error.into()))? {
         let name = format!("{repository}:{tag}");
         names.push(name.parse().map_err(|e| Failure::new(format!("the registry has a tag {tag:?}: {e}")))?);
     }
@@ -55,12 +56,23 @@ fn pull(
     name: &Reference,
     registry: &Registry,
     store: &Store,
-    live: bool,
 ) -> Result<Pulled, Failure> {
-    let view = Transfer::new(Direction::Pull, live, settings.quiet);
-    let pulled = registry.pull(store, name, &settings.options, &view);
-    view.leave();
-    Ok(pulled?)
+    let view = Transfer::new(Direction::Pull, settings.progress, &name.canonical());
+    let pull = || {
+        let mut all: Option<Pulled> = None;
+        for options in &settings.options {
+            // The first one takes the place of what the name meant.
+            let pulled = match all {
+                None => registry.pull(store, name, options, &view)?,
+                Some(_) => registry.pull_beside(store, name, options, &view)?,
+            };
+            all = Some(Pulled { is_new: pulled.is_new || all.is_some_and(|all| all.is_new), ..pulled });
+        }
+        all.ok_or_else(|| Failure::new("no platform was asked for"))
+    };
+    let pulled = pull().map_err(|failure| view.failed(failure))?;
+    view.done(json!({"digest": pulled.digest.to_string(), "new": pulled.is_new}));
+    Ok(pulled)
 }
 
 /// The tag or digest, as docker's first line shows it.

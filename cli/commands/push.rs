@@ -3,13 +3,14 @@
 use rbuild_image::reference::Reference;
 use rbuild_image::registry::{PushOptions, Pushed, Registry};
 use rbuild_image::store::Store;
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::settings::PushSettings;
+use crate::settings::{ProgressMode, PushSettings};
 use crate::ui::{self, Direction, Transfer};
 
 /// Sends images to their registries. What is not in the store is found out before anything is sent.
-pub(crate) fn run(settings: &PushSettings, registry: &Registry, store: &Store, live: bool) -> Outcome {
+pub(crate) fn run(settings: &PushSettings, registry: &Registry, store: &Store) -> Outcome {
     let names = if settings.all_tags { all_tags(&settings.names, store)? } else { settings.names.clone() };
     for name in &names {
         if store.meaning(name)?.is_none() {
@@ -20,7 +21,7 @@ pub(crate) fn run(settings: &PushSettings, registry: &Registry, store: &Store, l
         if !settings.quiet {
             ui::print(&format!("The push refers to repository [{}]\n", canonical_repository(name)))?;
         }
-        let pushed = push(name, &settings.options, registry, store, live, settings.quiet)?;
+        let pushed = push(name, &settings.options, registry, store, settings.progress)?;
         if settings.quiet {
             ui::print(&format!("{}\n", name.canonical()))?;
         } else {
@@ -37,14 +38,15 @@ pub(super) fn push(
     options: &PushOptions,
     registry: &Registry,
     store: &Store,
-    live: bool,
-    quiet: bool,
+    progress: ProgressMode,
 ) -> Result<Pushed, Failure> {
     let image = store.meaning(name)?.ok_or_else(|| missing(&name.canonical()))?;
-    let view = Transfer::new(Direction::Push, live, quiet);
+    let view = Transfer::new(Direction::Push, progress, &name.canonical());
     let pushed = registry.push(store, image, name, options, &view);
-    view.leave();
-    Ok(pushed?)
+    let pushed = pushed.map_err(|error| view.failed(error.into()))?;
+    let Pushed { digest, size, sent } = pushed;
+    view.done(json!({"digest": digest.to_string(), "size": size, "sent": sent}));
+    Ok(pushed)
 }
 
 /// Every name that the store has in the repositories.

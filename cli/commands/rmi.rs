@@ -104,11 +104,14 @@ fn delete(what: Named, store: &Store) -> Result<String, Failure> {
     for (_, meaning) in store.names()? {
         needed.extend(store.images_of(meaning)?);
     }
+    let mut gone = Vec::new();
     for id in images.into_iter().filter(|id| !needed.contains(id)) {
         if store.remove_image(id)? || !store.is_below(id)? {
             done += &format!("Deleted: {id}\n");
+            gone.push(id);
         }
     }
+    store.forget_manifests(&gone)?;
     Ok(done)
 }
 

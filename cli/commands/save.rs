@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use rbuild_image::archive::{self, KnownLayers, Selection};
+use rbuild_image::archive::{self, Format, KnownLayers, Selection};
 use rbuild_image::daemon::Daemon;
 use rbuild_image::reference::Reference;
 use rbuild_image::store::Store;
 
 use super::{find, partial};
-use crate::args::SaveArgs;
+use crate::args::{SaveArgs, SaveFormat};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::settings::{Environment, daemon_address};
 use crate::ui::{self, Style};
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &SaveArgs, store: &Store, environment: &Environment, sty
     }
     let images = args.images.iter().map(|text| wanted(text, store)).collect::<Result<Vec<_>, _>>()?;
     let known = if args.thin { known_layers(environment, style) } else { KnownLayers::default() };
-    let archive = Archive { images, known };
+    let archive = Archive { images, known, format: args.format };
     match &args.output {
         Some(path) => partial::write(path, |mut file| archive.write(store, &mut file))?,
         None => archive.write(store, &mut io::stdout().lock())?,
@@ -44,11 +44,15 @@ struct Archive {
     images: Vec<Selection>,
     /// What its reader has already.
     known: KnownLayers,
+    format: SaveFormat,
 }
 
 impl Archive {
     fn write(&self, store: &Store, out: &mut impl Write) -> Result<(), Failure> {
-        Ok(archive::save_thin(store, &self.images, &self.known, out)?)
+        Ok(match self.format {
+            SaveFormat::Docker => archive::save_thin(store, &self.images, &self.known, out)?,
+            SaveFormat::Oci => archive::save(store, &self.images, out, Format::Oci)?,
+        })
     }
 }
 

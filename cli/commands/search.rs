@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::args::SearchArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::format::{Column, List};
-use crate::settings::{Environment, registry};
+use crate::settings::{Environment, ProgressMode, registry};
 use crate::ui::{self, Direction, Transfer};
 
 const COLUMNS: [Column; 4] = [
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &SearchArgs, environment: &Environment) -> Outcome {
     let known = [&COLUMNS[..], &[AUTOMATED]].concat();
     let list = List::parse(args.format.as_deref(), &COLUMNS, &known)?;
     let registry = Registry::new(registry(environment)?);
-    let view = Transfer::new(Direction::Pull, false, false);
+    let view = Transfer::new(Direction::Pull, ProgressMode::Plain, &args.term);
     let found = registry.search(&args.term, args.limit, &view)?;
     let rows: Vec<Value> = found
         .iter()

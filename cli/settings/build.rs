@@ -14,9 +14,10 @@ use rbuild_image::registry;
 pub(crate) use self::rights::{Entitlements, Network, SshAgent};
 use super::run::size;
 use super::{
-    CachePlace, CacheTo, Config, Environment, OutputFormat, OutputSettings, OutputTarget, cache, pairs,
+    CachePlace, CacheTo, Config, Environment, OutputFormat, OutputSettings, OutputTarget, ProgressMode,
+    cache, pairs, progress,
 };
-use crate::args::{BuildArgs, CheckFormat, Method, Perm, PrintForm, Progress};
+use crate::args::{BuildArgs, CheckFormat, Method, Perm, PrintForm};
 use crate::exit::Failure;
 
 /// What a build is to do.
@@ -157,19 +158,6 @@ pub(crate) enum DockerfileSource {
     Stdin,
 }
 
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProgressMode {
-    /// A live view.
-    Tty,
-    /// Lines.
-    Plain,
-    /// Objects.
-    Json,
-    /// Nothing but errors.
-    Quiet,
-}
-
 /// A secret of the build: its ID and where its value is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Secret {
@@ -277,7 +265,7 @@ impl BuildSettings {
             metadata_file: args.metadata_file,
             iidfile: args.iidfile,
             quiet: args.quiet,
-            progress: progress(args.progress, args.quiet, environment)?,
+            progress: progress::of_build(args.progress, args.quiet, environment)?,
             lock,
             locked_caches: config.locked_caches(),
             cache_budget: config.budget()?,
@@ -341,39 +329,6 @@ fn log_limit(environment: &Environment) -> Result<Option<u64>, Failure> {
         .parse()
         .map_err(|_| Failure::usage(format!("{VARIABLE}={text:?} is no number of bytes, and not -1")))?;
     Ok(u64::try_from(number).ok())
-}
-
-fn progress(
-    typed: Option<Progress>,
-    quiet: bool,
-    environment: &Environment,
-) -> Result<ProgressMode, Failure> {
-    let from_environment = || match environment.value("BUILDKIT_PROGRESS").as_deref() {
-        None | Some("" | "auto") => Ok(Progress::Auto),
-        Some("tty") => Ok(Progress::Tty),
-        Some("plain") => Ok(Progress::Plain),
-        Some("rawjson" | "json") => Ok(Progress::Json),
-        Some("quiet") => Ok(Progress::Quiet),
-        Some(other) => {
-            Err(Failure::usage(format!("BUILDKIT_PROGRESS={other}: auto, tty, plain, json or quiet")))
-        }
-    };
-    let wanted = match typed {
-        Some(typed) => typed,
-        None if quiet => Progress::Quiet,
-        None => from_environment()?,
-    };
-    Ok(match wanted {
-        Progress::Plain => ProgressMode::Plain,
-        Progress::Json => ProgressMode::Json,
-        Progress::Quiet => ProgressMode::Quiet,
-        Progress::Tty if !environment.stderr_is_terminal => {
-            return Err(Failure::new("--progress=tty: standard error is not a terminal"));
-        }
-        Progress::Tty => ProgressMode::Tty,
-        Progress::Auto if environment.live_terminal() => ProgressMode::Tty,
-        Progress::Auto => ProgressMode::Plain,
-    })
 }
 
 /// What is not made may be declined, as many scripts do.

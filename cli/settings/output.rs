@@ -82,7 +82,7 @@ impl PushMembers {
         if !self.push && (self.kind.is_some() || self.level.is_some()) {
             return Err("compression= is for what is pushed");
         }
-        let compression = registry::compression(self.kind, self.level)?;
+        let compression = registry::chosen_compression(self.kind, self.level)?;
         Ok(self.push.then_some(PushOptions { compression }))
     }
 }
@@ -220,7 +220,7 @@ mod tests {
             ("type=registry,compression=zstd,compression-level=9", Some(Compression::Zstd(9))),
         ] {
             let (output, _) = OutputSettings::parse(text, false).expect(text);
-            assert_eq!(output.push.map(|push| push.compression), want, "{text}");
+            assert_eq!(output.push.map(|push| push.compression.unwrap_or_default()), want, "{text}");
         }
         assert!(OutputSettings::parse("type=tar", true).is_err(), "an archive on a terminal");
     }

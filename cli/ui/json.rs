@@ -1,36 +1,39 @@
-//! `--progress=json`: one object a line on standard error.
+//! `--progress=json` of builds, pulls and pushes: one object a line on standard error.
 //!
 //! Every object has `type`; members that a reader does not know are to be skipped. Steps have the numbers that
 //! `plan` gave them; times are seconds.
 //!
 //! | `type` | members | when |
 //! |---|---|---|
-//! | `pull` | `image` | a registry is asked for a base image; before the plan |
-//! | `layer` | `image`, `digest`, `size` in bytes, `state` (`waiting`, `exists`, `transferring`, `done`) | a layer of it got further |
-//! | `pulled` | `image`, `duration` | it is in the store |
+//! | `pull` | `image` | a registry is asked for an image; base images come before the plan, several at once |
+//! | `push` | `image` | an image is about to be sent |
+//! | `layer` | `image`, `digest`, `size` in bytes, `state`: `waiting`, `exists`, `transferring`, `done`; of a push `exists`, `mounted`, `compressing`, `transferring`, `pushed` | a layer of it got further; while it is being compressed, `digest` is its DiffID and `size` 0 |
+//! | `bytes` | `image`, `digest`, `done`, `total` | so much of a layer went over the line; five times a second, and at the end |
+//! | `pulled` | `image`, `duration`; of `rbuild pull` also `digest`, `new` | it is in the store |
+//! | `pushed` | `image`, `digest` and `size` of its manifest, `sent`: bytes that went over the line, `duration` | the registry has it |
 //! | `plan` | `steps`: a list of `{step, stage, platform, title, instruction, line}` | once, before all steps |
 //! | `start` | `step`, `stage`, `platform`, `title`, `instruction`, `line` | a step is not in the cache and begins |
 //! | `log` | `step`, `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something, to standard output or standard error |
 //! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
 //! | `step` | `step`, `stage`, `platform`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
 //! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
-//! | `notice` | `message` | something outside of the Dockerfile is not as it should be, and the build goes on without it |
+//! | `notice` | `message`, and `image` if it is about one | something outside of the Dockerfile is not as it should be, and there is a way on |
 //! | `cache` | `from`, for people; `state` (`importing`, `imported`, `fetched`); `steps` and `layers`: how many it has; `layer`, `size` in bytes; `duration` | a cache from elsewhere is read, or a layer of it is fetched |
 //! | `export` | `what`, for people | a result is being written |
 //! | `exported` | `what`, `duration` | it is there |
-//! | `error` | `message`, and as far as known `file`, `line`, `end_line`, `help`; `log`: the end of the failed step's output | last, once for each mistake, if the build failed |
+//! | `error` | `message`, and as far as known `image`, `file`, `line`, `end_line`, `help`; `log`: the end of the failed step's output | last, once for each mistake, if the build or the transfer failed |
 
 use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef};
-use rbuild_image::registry::{self, LayerState};
 use serde_json::{Value, json};
 
-use super::Report;
 use super::log::Lines;
 use super::progress::{Progress, lock};
+use super::transfer::{self, Bytes};
+use super::{Direction, Report};
 
 /// The view.
 pub(super) struct Json<W> {
@@ -41,6 +44,7 @@ struct State<W> {
     out: W,
     steps: Vec<StepInfo>,
     runs: Vec<Run>,
+    bytes: Bytes,
 }
 
 /// A step that has been heard of.
@@ -53,7 +57,8 @@ struct Run {
 impl<W: Write> Json<W> {
     /// Objects to `out`.
     pub(super) fn new(out: W) -> Self {
-        Self { state: Mutex::new(State { out, steps: Vec::new(), runs: Vec::new() }) }
+        let state = State { out, steps: Vec::new(), runs: Vec::new(), bytes: Bytes::default() };
+        Self { state: Mutex::new(state) }
     }
 }
 
@@ -105,17 +110,11 @@ impl<W: Write + Send> Observer for Json<W> {
         let state = &mut *lock(&self.state);
         match event {
             Event::Pulling { image } => state.write(&json!({"type": "pull", "image": image})),
-            Event::Pull { image, event: registry::Event::Layer { digest, size, state: now } } => {
-                state.write(&json!({
-                    "type": "layer",
-                    "image": image,
-                    "digest": digest.to_string(),
-                    "size": size,
-                    "state": layer_state(*now),
-                }));
+            Event::Pull { image, event } => {
+                if let Some(object) = transfer::object(Direction::Pull, image, event, &mut state.bytes) {
+                    state.write(&object);
+                }
             }
-            // Bytes come too often for lines, and the other events are for people.
-            Event::Pull { .. } => {}
             Event::Pulled { image, duration } => {
                 state.write(&json!({"type": "pulled", "image": image, "duration": seconds(duration)}));
             }
@@ -193,17 +192,6 @@ fn cache(event: &CacheEvent<'_>) -> Value {
             "type": "cache", "from": from, "state": "fetched", "layer": layer.to_string(), "size": size,
             "duration": seconds(*duration),
         }),
-    }
-}
-
-fn layer_state(state: LayerState) -> &'static str {
-    match state {
-        LayerState::Waiting => "waiting",
-        LayerState::Exists => "exists",
-        LayerState::Mounted => "mounted",
-        LayerState::Compressing => "compressing",
-        LayerState::Transferring => "transferring",
-        LayerState::Done => "done",
     }
 }
 

@@ -199,6 +199,7 @@ impl ImageConfig {
             architecture: self.architecture.clone(),
             os: self.os.clone(),
             os_version: some(&self.os_version),
+            os_features: Vec::new(),
             variant: some(&self.variant),
         }
     }

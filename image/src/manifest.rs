@@ -1,11 +1,15 @@
 //! Manifests, indexes and the descriptors that they are made of (OCI image specification, docker schema 2).
 
+mod raw;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::BlobDigest;
 use crate::platform::Platform;
+
+pub use raw::{Kind, RawManifest};
 
 /// Media types, OCI's and docker's.
 pub mod media_type {

@@ -15,6 +15,9 @@ pub struct Platform {
     /// Version of the operating system; only Windows images have one.
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
+    /// What of the operating system the image needs; for people, nothing is chosen by it.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
     /// Variant of the architecture, such as `v7` for arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -87,7 +90,7 @@ impl Platform {
     /// A platform from its parts, normalised.
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (architecture, variant) = normalise_architecture(architecture, variant.unwrap_or_default());
-        Self { architecture, os: normalise_system(os), os_version: None, variant }
+        Self { architecture, os: normalise_system(os), os_version: None, os_features: Vec::new(), variant }
     }
 
     /// The platform that this program was compiled for.
@@ -100,6 +103,11 @@ impl Platform {
             other => other,
         };
         Self::new(std::env::consts::OS, architecture, None)
+    }
+
+    /// Whether system and architecture are among those that Go programs, and so container engines, are made for.
+    pub fn is_known(&self) -> bool {
+        SYSTEMS.contains(&&*self.os) && ARCHITECTURES.contains(&&*self.architecture)
     }
 
     /// Whether an image for `image` satisfies a request for `self`: the same after normalisation, the version of

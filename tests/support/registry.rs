@@ -1,6 +1,7 @@
 //! Debian's registry, on a free port of loopback.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -48,6 +49,34 @@ impl Registry {
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(registry)
+    }
+
+    /// The bytes of a manifest or index.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Vec<u8> {
+        let kinds = ["oci.image.manifest.v1", "oci.image.index.v1", "docker.distribution.manifest.v2"];
+        let accept = kinds.map(|kind| format!("application/vnd.{kind}+json")).join(", ");
+        let head = format!("GET /v2/{repository}/manifests/{reference} HTTP/1.0\r\nAccept: {accept}\r\n\r\n");
+        self.ask(head.as_bytes(), 200)
+    }
+
+    /// Puts bytes there that rbuild would not write.
+    pub(crate) fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) {
+        let head = format!(
+            "PUT /v2/{repository}/manifests/{tag} HTTP/1.0\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
+            bytes.len()
+        );
+        self.ask(&[head.as_bytes(), bytes].concat(), 201);
+    }
+
+    fn ask(&self, request: &[u8], expected: u16) -> Vec<u8> {
+        let mut stream = TcpStream::connect(&self.address).expect("the registry is there");
+        stream.write_all(request).expect("the request");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("headers") + 4;
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        assert!(head.starts_with(&format!("HTTP/1.0 {expected} ")), "{}", String::from_utf8_lossy(&answer));
+        answer.split_off(end)
     }
 }
 

@@ -58,7 +58,8 @@ impl PendingBase {
             .registry
             .pull(store, &self.pinned, &self.options, &told)
             .map_err(|cause| format!("failed to pull {image}: {cause}"))?;
-        store.set_name(&self.name, pulled.image).map_err(|cause| cause.to_string())?;
+        let document = Some(pulled.digest);
+        store.set_name_as(&self.name, pulled.image, document).map_err(|cause| cause.to_string())?;
         observer.on(Event::Pulled { image: &image, duration: begun.elapsed() });
         Ok(())
     }

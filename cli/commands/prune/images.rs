@@ -47,10 +47,12 @@ pub(super) fn prune(store: &Store, named: bool, filter: &Filter) -> Result<Vec<S
             }
         }
         lines.extend(untag_all(store, &mut goes)?);
-        for id in goes {
-            store.remove_image(id)?;
+        let goes: Vec<ImageId> = goes.into_iter().collect();
+        for id in &goes {
+            store.remove_image(*id)?;
             lines.push(format!("deleted: {id}"));
         }
+        store.forget_manifests(&goes)?;
     }
     let pruned = store.prune(&PruneRequest {
         forget: &|_| false,

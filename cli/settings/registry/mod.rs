@@ -9,8 +9,8 @@ use rbuild_image::registry::{DockerConfig, Proxies, Settings};
 use super::{Config, Environment};
 use crate::exit::Failure;
 
-pub(super) use transfer::compression;
 pub(crate) use transfer::{PullSettings, PushSettings};
+pub(super) use transfer::{chosen_compression, compression};
 
 /// What a client of registries has to know.
 ///

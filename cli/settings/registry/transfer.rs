@@ -6,7 +6,7 @@ use rbuild_image::registry::{Compression, PullOptions, PushOptions};
 
 use crate::args::{CompressionKind, PullArgs, PushArgs};
 use crate::exit::Failure;
-use crate::settings::Environment;
+use crate::settings::{Environment, ProgressMode, progress};
 
 /// What is to be pulled.
 #[derive(Debug)]
@@ -19,8 +19,10 @@ pub(crate) struct PullSettings {
     pub(crate) all_tags: bool,
     /// Only the name is printed.
     pub(crate) quiet: bool,
-    /// Which image of several.
-    pub(crate) options: PullOptions,
+    /// How the transfer is shown.
+    pub(crate) progress: ProgressMode,
+    /// Which images of several; at least one.
+    pub(crate) options: Vec<PullOptions>,
 }
 
 impl PullSettings {
@@ -32,21 +34,29 @@ impl PullSettings {
             return Err(Failure::new("tag can't be used with --all-tags/-a"));
         }
         let from_environment = || environment.value("DOCKER_DEFAULT_PLATFORM");
-        let platform = args.platform.clone().or_else(from_environment).filter(|text| !text.is_empty());
-        let options = match platform {
-            None => PullOptions::default(),
-            Some(text) => PullOptions {
-                platform: text
+        let mut platforms = args.platform.clone();
+        if platforms.is_empty() {
+            platforms.extend(from_environment());
+        }
+        platforms.retain(|text| !text.is_empty());
+        let mut options = platforms
+            .iter()
+            .map(|text| {
+                let platform = text
                     .parse::<Platform>()
-                    .map_err(|e| Failure::usage(format!("invalid platform {text:?}: {e}")))?,
-                exact_platform: true,
-            },
-        };
+                    .map_err(|e| Failure::usage(format!("invalid platform {text:?}: {e}")))?;
+                Ok(PullOptions { platform, exact_platform: true })
+            })
+            .collect::<Result<Vec<_>, Failure>>()?;
+        if options.is_empty() {
+            options.push(PullOptions::default());
+        }
         Ok(Self {
             name: if args.all_tags { name } else { name.with_default_tag() },
             default_tag: bare && !args.all_tags,
             all_tags: args.all_tags,
             quiet: args.quiet,
+            progress: progress::of_transfer(args.progress, args.quiet, environment)?,
             options,
         })
     }
@@ -61,13 +71,15 @@ pub(crate) struct PushSettings {
     pub(crate) all_tags: bool,
     /// Only names are printed.
     pub(crate) quiet: bool,
+    /// How the transfer is shown.
+    pub(crate) progress: ProgressMode,
     /// How.
     pub(crate) options: PushOptions,
 }
 
 impl PushSettings {
     /// What the arguments mean.
-    pub(crate) fn new(args: &PushArgs) -> Result<Self, Failure> {
+    pub(crate) fn new(args: &PushArgs, environment: &Environment) -> Result<Self, Failure> {
         let mut names = Vec::new();
         for text in &args.names {
             let name = reference(text)?;
@@ -79,14 +91,29 @@ impl PushSettings {
             }
             names.push(if args.all_tags { name } else { name.with_default_tag() });
         }
-        let compression = compression(args.compression, args.compression_level)
+        let compression = chosen_compression(args.compression, args.compression_level)
             .map_err(|what| Failure::usage(format!("--compression-level: {what}")))?;
-        Ok(Self { names, all_tags: args.all_tags, quiet: args.quiet, options: PushOptions { compression } })
+        Ok(Self {
+            names,
+            all_tags: args.all_tags,
+            quiet: args.quiet,
+            progress: progress::of_transfer(args.progress, args.quiet, environment)?,
+            options: PushOptions { compression },
+        })
     }
 }
 
 fn reference(text: &str) -> Result<Reference, Failure> {
     text.parse().map_err(|e| Failure::new(format!("invalid reference format: {text:?}: {e}")))
+}
+
+/// The compression that is asked for; None if none is.
+pub(crate) fn chosen_compression(
+    kind: Option<CompressionKind>,
+    level: Option<u32>,
+) -> Result<Option<Compression>, &'static str> {
+    let compression = compression(kind, level)?;
+    Ok((kind.is_some() || level.is_some()).then_some(compression))
 }
 
 /// A kind of compression with its level; gzip's usual one without either.
@@ -134,8 +161,13 @@ mod tests {
 
     #[test]
     fn all_tags_wants_no_tag() {
-        let args =
-            |name: &str, all_tags| PullArgs { all_tags, platform: None, quiet: false, name: name.into() };
+        let args = |name: &str, all_tags| PullArgs {
+            all_tags,
+            platform: Vec::new(),
+            progress: None,
+            quiet: false,
+            name: name.into(),
+        };
         for (name, all, good) in [
             ("busybox", true, true),
             ("busybox:1", true, false),
@@ -150,8 +182,7 @@ mod tests {
             &Environment::of(&[("DOCKER_DEFAULT_PLATFORM", "linux/arm64")]),
         );
         let got = got.expect("good");
-        assert!(
-            got.default_tag && got.options.exact_platform && got.options.platform.architecture == "arm64"
-        );
+        let [only] = &got.options[..] else { panic!("one platform") };
+        assert!(got.default_tag && only.exact_platform && only.platform.architecture == "arm64");
     }
 }

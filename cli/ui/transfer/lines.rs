@@ -40,6 +40,10 @@ pub(in crate::ui) fn remark(event: &Event<'_>) -> Option<String> {
         Event::Retrying { reason, attempt, pause } => {
             format!("trying again in {:.1}s (attempt {attempt}): {reason}", pause.as_secs_f64())
         }
+        Event::Reduced { index, left_out } => format!(
+            "not all images of {index} are in the store, and not pushed are those for {}",
+            left_out.join(", ")
+        ),
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 mod lines;
 mod live;
+mod objects;
 mod sum;
 
 use rbuild_image::digest::BlobDigest;
@@ -9,8 +10,12 @@ use rbuild_image::registry::{Event, Progress};
 
 use self::lines::Lines;
 use self::live::Live;
+use self::objects::Objects;
+use crate::exit::Failure;
+use crate::settings::ProgressMode;
 
 pub(super) use lines::{line, remark};
+pub(super) use objects::{Bytes, object};
 pub(super) use sum::Sum;
 
 /// Where the bytes go.
@@ -29,16 +34,40 @@ enum View {
     Quiet,
     Lines(Lines),
     Live(Live),
+    Objects(Objects),
 }
 
 impl Transfer {
-    /// A live view if `live`; nothing at all if `quiet`.
-    pub(crate) fn new(direction: Direction, live: bool, quiet: bool) -> Self {
-        Self(match (quiet, live) {
-            (true, _) => View::Quiet,
-            (false, true) => View::Live(Live::new(direction)),
-            (false, false) => View::Lines(Lines::new(direction)),
+    /// A view of `image` on its way.
+    pub(crate) fn new(direction: Direction, mode: ProgressMode, image: &str) -> Self {
+        Self(match mode {
+            ProgressMode::Quiet => View::Quiet,
+            ProgressMode::Tty => View::Live(Live::new(direction)),
+            ProgressMode::Plain => View::Lines(Lines::new(direction)),
+            ProgressMode::Json => View::Objects(Objects::new(direction, image)),
         })
+    }
+
+    /// A view of questions that nobody need hear of.
+    pub(crate) fn silent() -> Self {
+        Self(View::Quiet)
+    }
+
+    /// The image is where it should be: for programs, which read no standard output. `what` has more about it.
+    pub(crate) fn done(&self, what: serde_json::Value) {
+        self.leave();
+        if let View::Objects(objects) = &self.0 {
+            objects.done(what);
+        }
+    }
+
+    /// The transfer failed: what the command still has to say about it.
+    pub(crate) fn failed(&self, failure: Failure) -> Failure {
+        self.leave();
+        match &self.0 {
+            View::Objects(objects) => objects.failed(failure),
+            _ => failure,
+        }
     }
 
     /// The last word of the view; the terminal is free again.
@@ -55,6 +84,7 @@ impl Progress for Transfer {
             View::Quiet => {}
             View::Lines(lines) => lines.event(&event),
             View::Live(live) => live.event(&event),
+            View::Objects(objects) => objects.event(&event),
         }
     }
 }

@@ -48,7 +48,7 @@ fn incoming(members: &Members, image: DockerImage) -> Result<Incoming, ArchiveEr
         })
         .collect();
     let names = image.repo_tags.unwrap_or_default().into_iter().map(parse_name).collect::<Result<_, _>>()?;
-    Ok(Incoming { bytes, config, layers, names })
+    Ok(Incoming { bytes, config, layers, names, manifest: None })
 }
 
 fn parse_name(name: String) -> Result<Reference, ArchiveError> {

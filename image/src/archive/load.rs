@@ -13,6 +13,7 @@ use super::oci::Found;
 use super::{docker, oci};
 use crate::config::ImageConfig;
 use crate::digest::{BlobDigest, DiffId, Digest, LayerId};
+use crate::manifest::RawManifest;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::{Named, Store};
@@ -34,6 +35,8 @@ pub(super) struct Incoming {
     pub(super) config: ImageConfig,
     pub(super) layers: Vec<IncomingLayer>,
     pub(super) names: Vec<Reference>,
+    /// The manifest that describes it so.
+    pub(super) manifest: Option<RawManifest>,
 }
 
 /// A member that is a layer, and what it is expected to be.
@@ -83,7 +86,9 @@ fn load_images<R: Read + Send>(
     let only = nameless.flatten();
     let is_docker = members.contains(docker::MANIFEST) && only.is_none() && !oci::has_nested(&members);
     let mut found = if is_docker {
-        Found { images: docker::images(&members)?, indexes: Vec::new() }
+        let mut images = docker::images(&members)?;
+        oci::add_manifests(&members, &mut images);
+        Found { images, ..Found::default() }
     } else if members.contains(oci::INDEX) {
         oci::images(&members, wanted, only)?
     } else {
@@ -95,6 +100,7 @@ fn load_images<R: Read + Send>(
         return Err(ArchiveError::NoPlatform { wanted: wanted.clone() });
     }
     if nameless.is_some() {
+        found.documents.clear();
         found.images.iter_mut().for_each(|image| image.names.clear());
     }
     let mut layers = take_layers(store, &members, &found.images)?;
@@ -188,10 +194,16 @@ fn publish(
     store.make_durable(&chains.concat())?;
     let mut ids = Vec::with_capacity(found.images.len());
     let mut loaded: Vec<Loaded> = Vec::new();
+    let document = |name: &Reference, manifest: Option<&RawManifest>| {
+        found.documents.get(name).or(manifest).map(|document| document.digest)
+    };
     for (at, image) in found.images.into_iter().enumerate() {
         let id = store.put_image(&image.bytes, &chains[at])?;
+        let manifest = image.manifest.as_ref();
+        manifest.map_or(Ok(()), |manifest| store.keep_manifest(manifest))?;
         for name in &image.names {
-            store.set_name(name, id)?;
+            found.documents.get(name).map_or(Ok(()), |document| store.keep_manifest(document))?;
+            store.set_name_as(name, id, document(name, manifest))?;
         }
         ids.push((image.config.platform(), id));
         let is_part = found.indexes.iter().any(|(_, parts)| parts.contains(&at));
@@ -202,7 +214,8 @@ fn publish(
     for (names, parts) in found.indexes {
         let id = store.put_index(parts.into_iter().map(|at| ids[at].clone()).collect())?;
         for name in &names {
-            store.set_name(name, id)?;
+            found.documents.get(name).map_or(Ok(()), |document| store.keep_manifest(document))?;
+            store.set_name_as(name, id, document(name, None))?;
         }
         loaded.push(Loaded { id: id.into(), names });
     }

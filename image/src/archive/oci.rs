@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use super::error::ArchiveError;
 use super::load::{Incoming, IncomingLayer, check_blob, config_of};
 use super::members::Members;
-use crate::manifest::{Descriptor, Index, Manifest, annotation};
+use crate::digest::Digest;
+use crate::manifest::{Descriptor, Index, Kind, Manifest, RawManifest, annotation, media_type};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
@@ -16,11 +17,14 @@ pub(super) const INDEX: &str = "index.json";
 const MAX_DEPTH: usize = 4;
 
 /// What a layout has.
+#[derive(Default)]
 pub(super) struct Found {
     /// Each once.
     pub(super) images: Vec<Incoming>,
     /// Names that mean several of them, by their places in `images`.
     pub(super) indexes: Vec<(Vec<Reference>, Vec<usize>)>,
+    /// The indexes that names lead to.
+    pub(super) documents: BTreeMap<Reference, RawManifest>,
 }
 
 /// The images of the layout. Of several for one name all are taken whose blobs are there, unless `wanted` says for
@@ -42,8 +46,14 @@ pub(super) fn images(
         groups.entry(names(&descriptor)?).or_default().push(descriptor);
     }
     let mut manifests: Vec<(Descriptor, Vec<Reference>)> = Vec::new();
-    let mut indexes = Vec::new();
+    let (mut indexes, mut documents) = (Vec::new(), BTreeMap::new());
     for (names, descriptors) in groups {
+        if let [only] = &descriptors[..]
+            && only.is_index()
+        {
+            let document = raw(members, only)?;
+            documents.extend(names.iter().map(|name| (name.clone(), document.clone())));
+        }
         let all = flatten(members, descriptors, MAX_DEPTH)?;
         let several = if wanted.is_none() && only.is_none() && !names.is_empty() {
             platforms_of(members, &all)?
@@ -68,7 +78,7 @@ pub(super) fn images(
         }
     }
     let images = manifests.into_iter().map(|(descriptor, names)| incoming(members, &descriptor, names));
-    Ok(Found { images: images.collect::<Result<_, _>>()?, indexes })
+    Ok(Found { images: images.collect::<Result<_, _>>()?, indexes, documents })
 }
 
 /// Whether a name of the layout leads to an index, of which docker's list of images would know one image only.
@@ -143,11 +153,35 @@ fn incoming(
     descriptor: &Descriptor,
     names: Vec<Reference>,
 ) -> Result<Incoming, ArchiveError> {
-    let manifest: Manifest = parse(&blob_name(descriptor), &blob(members, descriptor)?)?;
+    let raw = raw(members, descriptor)?;
+    let manifest: Manifest = parse(&blob_name(descriptor), &raw.bytes)?;
     let bytes = blob(members, &manifest.config)?;
     let config = config_of(&blob_name(&manifest.config), &bytes)?;
     let layers = manifest.layers.iter().map(layer).collect::<Result<_, _>>()?;
-    Ok(Incoming { bytes, config, layers, names })
+    Ok(Incoming { bytes, config, layers, names, manifest: Some(raw) })
+}
+
+/// Finds the manifests of images that docker's list describes: an archive of a docker that keeps images as registries
+/// do has both. Manifests of layers that are not compressed are the archive's own, and of no use elsewhere.
+pub(super) fn add_manifests(members: &Members, images: &mut [Incoming]) {
+    let index = members.document(INDEX).ok().and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
+    for descriptor in index.into_iter().flat_map(|index| index.manifests) {
+        let Ok(raw) = raw(members, &descriptor) else { continue };
+        let Some(Kind::Manifest(manifest)) = raw.read() else { continue };
+        let is_plain = |layer: &Descriptor| {
+            layer.media_type == media_type::OCI_LAYER || layer.media_type.ends_with(".tar")
+        };
+        let of_config = |image: &&mut Incoming| Digest::of(&image.bytes) == manifest.config.digest.0;
+        if !manifest.layers.iter().all(is_plain)
+            && let Some(image) = images.iter_mut().find(of_config)
+        {
+            image.manifest = Some(raw);
+        }
+    }
+}
+
+fn raw(members: &Members, descriptor: &Descriptor) -> Result<RawManifest, ArchiveError> {
+    Ok(RawManifest::new(&descriptor.media_type, blob(members, descriptor)?))
 }
 
 fn layer(descriptor: &Descriptor) -> Result<IncomingLayer, ArchiveError> {

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::error::ArchiveError;
 use super::tarball;
-use crate::digest::{BlobDigest, DiffId, Digest, Hasher, ImageId};
+use crate::digest::{BlobDigest, DiffId, Digest, Hasher, ImageId, ManifestDigest};
 use crate::json::{to_vec_go, to_vec_go_pretty};
 use crate::layer;
-use crate::manifest::{Descriptor, Index, Manifest, annotation, media_type};
+use crate::manifest::{Descriptor, Index, Kind, Manifest, annotation, media_type};
 use crate::reference::Reference;
-use crate::store::{ImageIndex, Layer, Named, Store, StoreError};
+use crate::store::{Image, ImageIndex, KeptBlob, KeptManifest, Layer, Named, Store, StoreError};
 
 const BUFFER: usize = 1 << 20;
 
@@ -38,7 +39,8 @@ pub struct Selection {
 }
 
 /// Writes the images as one tar to `out`, which need not be seekable. Every layer's digest is verified on the way:
-/// after an error what was written is not an archive.
+/// after an error what was written is not an archive. In [`Format::Oci`] an image that came from elsewhere has the
+/// manifest and the blobs that it came with.
 ///
 /// # Errors
 /// When an image or layer is not in the store or not what its digest says, or `out` does not take it.
@@ -59,13 +61,13 @@ pub(super) fn write_without(
     out: impl Write,
     format: Format,
 ) -> Result<(), ArchiveError> {
-    let mut archive = Archive { blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() };
+    let mut archive = Archive::new(format);
     for selection in images {
         archive.add(store, selection)?;
     }
     archive.blobs.retain(|digest, _| !left_out.contains(&DiffId(*digest)));
     let mut out = BufWriter::with_capacity(BUFFER, out);
-    archive.write(store, &mut out, format)?;
+    archive.write(store, &mut out)?;
     out.flush().map_err(ArchiveError::Write)
 }
 
@@ -75,7 +77,7 @@ pub(super) fn write_without(
 /// # Errors
 /// As [`save()`].
 pub fn manifest(store: &Store, what: Named) -> Result<(String, Vec<u8>), ArchiveError> {
-    let mut archive = Archive { blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() };
+    let mut archive = Archive::new(Format::Docker);
     archive.add(store, &Selection { id: what, names: Vec::new() })?;
     let descriptor = archive.index.pop().expect("something was added");
     match archive.blobs.remove(&descriptor.digest.0) {
@@ -85,6 +87,7 @@ pub fn manifest(store: &Store, what: Named) -> Result<(String, Vec<u8>), Archive
 }
 
 struct Archive {
+    format: Format,
     blobs: BTreeMap<Digest, Blob>,
     index: Vec<Descriptor>,
     docker: Vec<DockerImage>,
@@ -93,14 +96,23 @@ struct Archive {
 #[derive(Clone)]
 enum Blob {
     Bytes(Vec<u8>),
-    Layer { layer: Layer, diff_id: DiffId, size: u64 },
+    Layer {
+        layer: Layer,
+        diff_id: DiffId,
+        size: u64,
+    },
+    /// A layer as it came.
+    File {
+        path: PathBuf,
+        size: u64,
+    },
 }
 
 impl Blob {
     fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Layer { size, .. } => *size,
+            Self::Layer { size, .. } | Self::File { size, .. } => *size,
         }
     }
 }
@@ -116,12 +128,20 @@ struct DockerImage {
 }
 
 impl Archive {
+    fn new(format: Format) -> Self {
+        Self { format, blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() }
+    }
+
     fn add(&mut self, store: &Store, selection: &Selection) -> Result<(), ArchiveError> {
         let tags: Vec<&Reference> = selection.names.iter().filter(|name| name.tag().is_some()).collect();
         let missing = || ArchiveError::NoImage(selection.id);
+        let document = selection.names.first().map_or(Ok(None), |name| store.document(name))?;
         let descriptor = match selection.id {
-            Named::Image(id) => self.add_image(store, id, Some(&tags))?,
-            Named::Index(id) => self.add_images(store, &store.index(id)?.ok_or_else(missing)?, &tags)?,
+            Named::Image(id) => self.add_image(store, id, document, Some(&tags))?,
+            Named::Index(id) => {
+                let index = store.index(id)?.ok_or_else(missing)?;
+                self.add_images(store, &index, document, &tags)?
+            }
         };
         self.add_to_index(&descriptor, &tags);
         Ok(())
@@ -132,14 +152,23 @@ impl Archive {
         &mut self,
         store: &Store,
         index: &ImageIndex,
+        document: Option<ManifestDigest>,
         tags: &[&Reference],
     ) -> Result<Descriptor, ArchiveError> {
         let here = index.here();
         let manifests = index
             .images
             .iter()
-            .map(|(_, id)| self.add_image(store, *id, (*id == here).then_some(tags)))
-            .collect::<Result<_, _>>()?;
+            .map(|(_, id)| self.add_image(store, *id, document, (*id == here).then_some(tags)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Some(document) = document.map_or(Ok(None), |digest| store.kept_manifest(digest))?
+            && let Some(Kind::Index(kept)) = document.read()
+            && kept.manifests.len() == manifests.len()
+            && manifests.iter().all(|one| kept.manifests.iter().any(|entry| entry.digest == one.digest))
+        {
+            let bytes = Blob::Bytes(document.bytes);
+            return Ok(self.put(document.digest.0, bytes, &document.media_type));
+        }
         let bytes = to_vec_go_pretty(&Index {
             schema_version: 2,
             media_type: media_type::OCI_INDEX.to_owned(),
@@ -154,9 +183,16 @@ impl Archive {
         &mut self,
         store: &Store,
         id: ImageId,
+        document: Option<ManifestDigest>,
         tags: Option<&[&Reference]>,
     ) -> Result<Descriptor, ArchiveError> {
         let image = store.image(id)?.ok_or(ArchiveError::NoImage(id.into()))?;
+        // Docker's list wants layers that are not compressed.
+        if self.format == Format::Oci
+            && let Some(kept) = store.as_it_came(&image, document)?.filter(KeptManifest::is_whole)
+        {
+            return Ok(self.add_kept(&image, kept));
+        }
         // Where DiffIDs or sizes are not known yet, all layers are hashed at once.
         let diff_ids = &image.config.rootfs.diff_ids;
         let layers = image
@@ -191,6 +227,19 @@ impl Archive {
         Ok(descriptor)
     }
 
+    fn add_kept(&mut self, image: &Image, kept: KeptManifest) -> Descriptor {
+        self.put(image.id.0, Blob::Bytes(image.bytes.clone()), media_type::OCI_CONFIG);
+        for KeptBlob { descriptor, file, .. } in kept.blobs {
+            if let Some(path) = file {
+                let blob = Blob::File { path, size: descriptor.size };
+                self.put(descriptor.digest.0, blob, &descriptor.media_type);
+            }
+        }
+        let mut descriptor = self.put(kept.raw.digest.0, Blob::Bytes(kept.raw.bytes), &kept.raw.media_type);
+        descriptor.platform = Some(image.config.platform());
+        descriptor
+    }
+
     fn put(&mut self, digest: Digest, blob: Blob, media_type: &str) -> Descriptor {
         let descriptor = Descriptor::new(media_type, BlobDigest(digest), blob.size());
         self.blobs.insert(digest, blob);
@@ -219,7 +268,7 @@ impl Archive {
         }
     }
 
-    fn write(&self, store: &Store, out: &mut impl Write, format: Format) -> Result<(), ArchiveError> {
+    fn write(&self, store: &Store, out: &mut impl Write) -> Result<(), ArchiveError> {
         let index = to_vec_go(&Index {
             schema_version: 2,
             media_type: media_type::OCI_INDEX.to_owned(),
@@ -232,7 +281,7 @@ impl Archive {
             write_blob(store, *digest, blob, out)?;
         }
         tarball::file(out, "index.json", 0o644, &index).map_err(ArchiveError::Write)?;
-        if format == Format::Docker {
+        if self.format == Format::Docker {
             tarball::file(out, "manifest.json", 0o644, &to_vec_go(&self.docker))
                 .map_err(ArchiveError::Write)?;
         }
@@ -255,6 +304,23 @@ fn write_blob(store: &Store, digest: Digest, blob: &Blob, out: &mut impl Write) 
             let (found, written) = write_layer(store, layer, *diff_id, out)?;
             if found != *diff_id || written != *size {
                 return Err(ArchiveError::CorruptLayer { member: name, expected: *diff_id, found });
+            }
+            tarball::end_file(out, *size).map_err(ArchiveError::Write)
+        }
+        Blob::File { path, size } => {
+            tarball::begin_file(out, &name, 0o444, *size).map_err(ArchiveError::Write)?;
+            let open = |source| ArchiveError::Temp { action: "open", path: path.clone(), source };
+            let (DiffId(found), found_size) = copy(File::open(path).map_err(open)?, out)?;
+            let (expected, found) = (BlobDigest(digest), BlobDigest(found));
+            if found != expected || found_size != *size {
+                let expected_size = *size;
+                return Err(ArchiveError::CorruptBlob {
+                    member: name,
+                    expected,
+                    expected_size,
+                    found,
+                    found_size,
+                });
             }
             tarball::end_file(out, *size).map_err(ArchiveError::Write)
         }

@@ -335,13 +335,23 @@ impl<'a> Repository<'a> {
 
     /// `HEAD blobs/DIGEST`.
     pub(super) fn has_blob(&self, digest: BlobDigest) -> Result<bool, RegistryError> {
-        let uri = self.uri(&format!("blobs/{digest}"))?;
+        self.has(&self.uri(&format!("blobs/{digest}"))?, &[])
+    }
+
+    /// `HEAD manifests/DIGEST`.
+    pub(super) fn has_manifest(&self, digest: Digest) -> Result<bool, RegistryError> {
+        let uri = self.uri(&format!("manifests/{digest}"))?;
+        let headers = [("accept", MANIFEST_TYPES.join(", "))];
+        self.has(&uri, &headers)
+    }
+
+    fn has(&self, uri: &Uri, headers: &[(&'static str, String)]) -> Result<bool, RegistryError> {
         self.retry.run(|| {
-            let response = self.call("HEAD", &uri, &[], Payload::Empty)?;
+            let response = self.call("HEAD", uri, headers, Payload::Empty)?;
             match response.status().as_u16() {
                 200 => Ok(true),
                 404 => Ok(false),
-                _ => Err(self.refusal("HEAD", &uri, response)),
+                _ => Err(self.refusal("HEAD", uri, response)),
             }
         })
     }

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::error::RegistryError;
-use crate::digest::{BlobDigest, Digest, ManifestDigest};
-use crate::manifest::{Index, Manifest, media_type};
+use crate::digest::{BlobDigest, Digest};
+use crate::manifest::{Kind, RawManifest, media_type};
 
 /// What we accept, best first.
 pub(super) const MANIFEST_TYPES: [&str; 4] =
@@ -13,21 +13,9 @@ pub(super) const MANIFEST_TYPES: [&str; 4] =
 /// A document whose digest is known to be right.
 #[derive(Debug)]
 pub(super) struct Document {
-    pub(super) digest: ManifestDigest,
-    /// What it says it is, or what the registry says.
-    pub(super) media_type: String,
-    /// As they came.
-    pub(super) bytes: Vec<u8>,
+    /// With the type that it says it has, else the one that the registry says.
+    pub(super) raw: RawManifest,
     pub(super) kind: Kind,
-}
-
-/// What a document is.
-#[derive(Debug)]
-pub(super) enum Kind {
-    /// One image.
-    Manifest(Manifest),
-    /// Images for several platforms.
-    Index(Index),
 }
 
 /// The members that tell a manifest from an index.
@@ -74,7 +62,8 @@ impl Document {
             serde_json::from_slice(&bytes).map(Kind::Manifest)
         };
         let kind = kind.map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { digest: ManifestDigest(digest), media_type: said.to_owned(), bytes, kind })
+        let raw = RawManifest::new(said, bytes);
+        Ok(Self { raw, kind })
     }
 }
 

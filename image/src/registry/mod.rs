@@ -41,7 +41,7 @@ pub use client::Registry;
 pub use credentials::{Credential, DockerConfig, Secret};
 pub use error::RegistryError;
 pub(crate) use http::{Http, Payload, Request, read_all, status_error};
-pub use manifests::{ImageManifest, RawManifest};
+pub use manifests::ImageManifest;
 pub use place::Place;
 pub use progress::{Event, LayerState, Progress, Silent};
 pub use resolve::{Policy, Resolved};
@@ -49,5 +49,6 @@ pub(crate) use retry::Retry;
 pub use search::SearchResult;
 pub use settings::{Limits, Proxies, Settings, Timeouts};
 pub use transfer::{
-    Compression, Encoding, Found, Packed, PullOptions, Pulled, PushOptions, Pushed, keep_packed, pack,
+    Compression, Encoding, Found, Packed, PullOptions, Pulled, PushOptions, Pushed, keep_packed,
+    manifest_for, pack,
 };

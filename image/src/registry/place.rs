@@ -7,14 +7,13 @@ use std::path::Path;
 
 use super::auth::Scope;
 use super::client::{Registry, Repository};
-use super::documents::Kind;
 use super::error::RegistryError;
 use super::platforms;
 use super::progress::Silent;
 use super::retry::Retry;
 use super::transfer::{BlobStream, upload};
 use crate::digest::{BlobDigest, Digest, ManifestDigest};
-use crate::manifest::{Descriptor, media_type};
+use crate::manifest::{Descriptor, Kind, media_type};
 use crate::place::{self, CACHE_CONFIG, CACHE_PREVIOUS, Head, PlaceError, Stored};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -74,12 +73,12 @@ impl place::Place for Place {
                 Err(RegistryError::NotFound(_)) => return Ok(None),
                 found => found?,
             };
-            let Kind::Index(index) = &found.kind else { return Ok(Some(found.bytes)) };
+            let Kind::Index(index) = &found.kind else { return Ok(Some(found.raw.bytes)) };
             let chosen = platforms::choose(index, &self.platform).ok_or_else(|| {
                 RegistryError::NoPlatform { what: repository.name(), wanted: Box::new(self.platform.clone()) }
             })?;
             let found = repository.manifest(&chosen.digest.to_string(), Some(chosen.digest.0))?;
-            Ok(Some(found.bytes))
+            Ok(Some(found.raw.bytes))
         })
     }
 
@@ -130,8 +129,8 @@ impl place::Place for Place {
                 };
                 // Images have lives of their own.
                 let Some(mut previous) = previous(&found.kind) else { continue };
-                seen.insert(found.digest);
-                heads.push(Head { name: tag, manifest: found.bytes, replaced: false });
+                seen.insert(found.raw.digest);
+                heads.push(Head { name: tag, manifest: found.raw.bytes, replaced: false });
                 while let Some(digest) = previous.take().filter(|digest| seen.insert(*digest)) {
                     match repository.manifest(&digest.to_string(), Some(digest.0)) {
                         Err(RegistryError::NotFound(_)) => {}
@@ -140,7 +139,7 @@ impl place::Place for Place {
                             previous = self::previous(&found.kind).flatten();
                             heads.push(Head {
                                 name: format!("@{digest}"),
-                                manifest: found.bytes,
+                                manifest: found.raw.bytes,
                                 replaced: true,
                             });
                         }

@@ -64,6 +64,13 @@ pub enum Event<'a> {
         /// Of how many.
         total: u64,
     },
+    /// What is pushed leads to less than the index that it came as.
+    Reduced {
+        /// The index.
+        index: ManifestDigest,
+        /// What it leads to and the store does not have, as platforms.
+        left_out: &'a [String],
+    },
     /// Something broke that may pass.
     Retrying {
         /// What went wrong.

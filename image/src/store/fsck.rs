@@ -54,6 +54,8 @@ pub enum Problem {
         /// The missing image.
         image: ImageId,
     },
+    /// A kept manifest is not what it is called after. It counts as not there.
+    ManifestDamaged(String),
     /// A name leads to an image or an index that is not there.
     NameDangling {
         /// The name, with tag.
@@ -79,6 +81,9 @@ impl fmt::Display for Problem {
             Self::ImageIncomplete { image, layer } => write!(f, "image {image} lacks layer {layer}"),
             Self::IndexDamaged(id) => write!(f, "index {id} is not what its digest says"),
             Self::IndexIncomplete { index, image } => write!(f, "index {index} lacks image {image}"),
+            Self::ManifestDamaged(name) => {
+                write!(f, "the bytes of manifest sha256:{name} do not match its digest")
+            }
             Self::NameDangling { name, image } => write!(f, "{name} names the missing image {image}"),
             Self::RecordDamaged(key) => write!(f, "cache record {key} is damaged"),
         }
@@ -113,6 +118,7 @@ impl Store {
             }
         }
         self.check_indexes(&mut problems)?;
+        problems.extend(self.damaged_manifests()?.into_iter().map(Problem::ManifestDamaged));
         for (name, image) in self.names()? {
             let folder = if matches!(image, Named::Image(_)) { "images" } else { "indexes" };
             if !self.exists(&format!("{folder}/{}", image.digest().hex()))

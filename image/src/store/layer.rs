@@ -9,8 +9,11 @@ use rustix::fs::{self, FlockOperation};
 use super::StoreError;
 use super::layers::{ForeignBlob, Layer, Origin, diff_id_path, layer_path, parse_tar};
 use super::lower::NOTES;
-use crate::digest::{DiffId, LayerId};
+use crate::digest::{BlobDigest, DiffId, LayerId};
 use crate::layer::{self, TarSummary};
+
+/// What notes about a compressed form of a layer begin with; the form lies beside, with `.blob` at the end.
+pub(crate) const PACKED: &str = "packed-";
 
 impl Layer {
     /// Its name in the store.
@@ -183,5 +186,30 @@ impl Layer {
     pub fn blob_path(&self) -> Option<PathBuf> {
         let blob = self.foreign_blob()?;
         Some(self.0.store.path().join("blobs/sha256").join(blob.digest.hex()))
+    }
+
+    /// A file with exactly the bytes of a blob that is this layer: it came so, or was compressed so for a push.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn blob_file(&self, digest: BlobDigest, size: u64) -> Result<Option<PathBuf>, StoreError> {
+        let is_there = |file: &PathBuf| std::fs::metadata(file).is_ok_and(|found| found.len() == size);
+        if self.foreign_blob().is_some_and(|blob| blob.digest == digest) {
+            return Ok(self.blob_path().filter(is_there));
+        }
+        let notes = self.notes_path();
+        let (folder, start) = notes.rsplit_once('/').unwrap_or((".", &notes));
+        let line = format!("{digest} {size}\n");
+        for name in self.0.notes.names_in(folder)? {
+            let is_note = name.strip_prefix(start).is_some_and(|name| name.starts_with(PACKED));
+            let path = format!("{folder}/{name}");
+            if is_note
+                && !name.ends_with(".blob")
+                && self.0.notes.read_small(&path)?.is_some_and(|of| of == line.as_bytes())
+            {
+                return Ok(Some(self.0.notes.path().join(format!("{path}.blob"))).filter(is_there));
+            }
+        }
+        Ok(None)
     }
 }

@@ -12,6 +12,8 @@
 //!   blobs/sha256/<hex>  layers as they came, compressed or not
 //!   images/ names/      configs with their layers; what people call them
 //!   indexes/<hex>       the images of one name for several platforms
+//!   manifests/<hex>     manifests and indexes of registries and layouts, as they came
+//!   lists/<hex>         manifest lists in the making
 //!   digests/<hex>       the repositories that have an image or index, and its digest there
 //!   records/<key>       what a step made: bytes of the builder, behind a checksum
 //!   logs/<key>          what it said
@@ -49,7 +51,9 @@ mod indexes;
 mod layer;
 mod layers;
 mod lease;
+mod lists;
 mod lower;
+mod manifests;
 mod names;
 mod open;
 mod prune;
@@ -70,9 +74,12 @@ pub use failed::{FAILED_STEPS_STAY, HeldStep};
 pub use fsck::Problem;
 pub use images::{Image, ImageError};
 pub use indexes::{ImageIndex, Named};
+pub(crate) use layer::PACKED;
 pub(crate) use layers::foreign_id;
 pub use layers::{Came, ForeignBlob, Layer, Origin};
 pub use lease::{LayerUser, LayerUsers};
+pub use lists::{ListEntry, ManifestList};
+pub use manifests::{KeptBlob, KeptManifest};
 pub use names::ResolveError;
 pub use open::Store;
 pub use prune::{PruneRequest, Pruned};

@@ -1,18 +1,21 @@
 //! What people call images.
 //!
-//! A file of `names/` holds one name and the image's ID, or `index` and the ID of an index. It is called after the
-//! SHA-256 of the name, since names have slashes and may be longer than a file's name.
+//! A file of `names/` holds one name and the image's ID, or `index` and the ID of an index; then, for what came from
+//! elsewhere, `as` and the digest of the manifest or index that the name led to there, see `manifests`. It is called
+//! after the SHA-256 of the name, since names have slashes and may be longer than a file's name.
 
 use std::collections::BTreeSet;
 
 use super::images::Image;
 use super::{Named, Store, StoreError};
-use crate::digest::{Digest, ImageId, IndexId};
+use crate::digest::{Digest, ImageId, IndexId, ManifestDigest};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
 /// Stands before the ID of an index.
 const INDEX: &str = "index ";
+/// Stands before the digest of what it came as.
+const AS: &str = " as ";
 
 /// Shorter prefixes of an ID are taken too, as docker does; but at least one digit is needed.
 const ID_DIGITS: usize = 64;
@@ -37,12 +40,27 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn set_name(&self, name: &Reference, meaning: impl Into<Named>) -> Result<(), StoreError> {
+        self.set_name_as(name, meaning, None)
+    }
+
+    /// The same for what came as the manifest or index `document`, which is kept
+    /// ([`keep_manifest`](Self::keep_manifest)).
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_name_as(
+        &self,
+        name: &Reference,
+        meaning: impl Into<Named>,
+        document: Option<ManifestDigest>,
+    ) -> Result<(), StoreError> {
         let name = name.clone().with_default_tag().canonical();
-        let line = match meaning.into() {
-            Named::Image(id) => format!("{name} {id}\n"),
-            Named::Index(id) => format!("{name} {INDEX}{id}\n"),
+        let meaning = match meaning.into() {
+            Named::Image(id) => id.to_string(),
+            Named::Index(id) => format!("{INDEX}{id}"),
         };
-        self.write_small(&path(&name), line.as_bytes())
+        let document = document.map(|digest| format!("{AS}{digest}")).unwrap_or_default();
+        self.write_small(&path(&name), format!("{name} {meaning}{document}\n").as_bytes())
     }
 
     /// What `name` means.
@@ -50,12 +68,24 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn meaning(&self, name: &Reference) -> Result<Option<Named>, StoreError> {
+        Ok(self.entry(name)?.map(|entry| entry.meaning))
+    }
+
+    /// As what the meaning of `name` came from elsewhere: the digest of a manifest or an index.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn document(&self, name: &Reference) -> Result<Option<ManifestDigest>, StoreError> {
+        Ok(self.entry(name)?.and_then(|entry| entry.document))
+    }
+
+    fn entry(&self, name: &Reference) -> Result<Option<Entry>, StoreError> {
         let name = name.clone().with_default_tag().canonical();
         let mut file = self.read_small(&path(&name))?;
         if let (None, Some(lower)) = (&file, self.lower()) {
             file = lower.read_small(&path(&name))?;
         }
-        Ok(file.and_then(|file| parse(&file)).map(|(_, meaning)| meaning))
+        Ok(file.and_then(|file| parse(&file)))
     }
 
     /// The image that `name` means: of several the one for this machine.
@@ -78,11 +108,17 @@ impl Store {
         })
     }
 
-    /// Makes `name` mean `image` beside the images that it has for other platforms.
+    /// Makes `name` mean `image` beside the images that it has for other platforms. `document` is what the name leads
+    /// to where the image came from.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn add_to_name(&self, name: &Reference, image: &Image) -> Result<(), StoreError> {
+    pub fn add_to_name(
+        &self,
+        name: &Reference,
+        image: &Image,
+        document: Option<ManifestDigest>,
+    ) -> Result<(), StoreError> {
         let platform = image.config.platform();
         let mut images = match self.meaning(name)? {
             None => Vec::new(),
@@ -93,11 +129,11 @@ impl Store {
         };
         images.retain(|(there, _)| !platform.accepts(there));
         if images.is_empty() {
-            return self.set_name(name, image.id);
+            return self.set_name_as(name, image.id, document);
         }
         images.push((platform, image.id));
         images.sort();
-        self.set_name(name, self.put_index(images)?)
+        self.set_name_as(name, self.put_index(images)?, document)
     }
 
     /// Forgets a name; false when there was none.
@@ -113,18 +149,30 @@ impl Store {
     /// # Errors
     /// When they cannot be listed.
     pub fn names(&self) -> Result<Vec<(Reference, Named)>, StoreError> {
-        let mut found = Vec::new();
-        for file in self.names_in("names")? {
-            // A name that vanished while we were looking is none.
-            let bytes = self.read_small(&format!("names/{file}"))?;
-            found.extend(bytes.and_then(|bytes| parse(&bytes)));
-        }
+        let mut found: Vec<_> =
+            self.own_names()?.into_iter().map(|entry| (entry.name, entry.meaning)).collect();
         if let Some(lower) = self.lower() {
             let hidden: BTreeSet<Reference> = found.iter().map(|(name, _)| name.clone()).collect();
             found.extend(lower.names()?.into_iter().filter(|(name, _)| !hidden.contains(name)));
         }
         found.sort();
         Ok(found)
+    }
+
+    /// What is in this store, without the lower one.
+    fn own_names(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut found = Vec::new();
+        for file in self.names_in("names")? {
+            // A name that vanished while we were looking is none.
+            let bytes = self.read_small(&format!("names/{file}"))?;
+            found.extend(bytes.and_then(|bytes| parse(&bytes)));
+        }
+        Ok(found)
+    }
+
+    /// What the names of this store came as.
+    pub(super) fn named_documents(&self) -> Result<BTreeSet<ManifestDigest>, StoreError> {
+        Ok(self.own_names()?.into_iter().filter_map(|entry| entry.document).collect())
     }
 
     /// All names with their images, sorted by name: of several the image for this machine.
@@ -201,13 +249,24 @@ fn path(canonical: &str) -> String {
     format!("names/{}", Digest::of(canonical.as_bytes()).hex())
 }
 
-fn parse(file: &[u8]) -> Option<(Reference, Named)> {
-    let (name, meaning) = std::str::from_utf8(file).ok()?.strip_suffix('\n')?.split_once(' ')?;
+/// What a file says.
+struct Entry {
+    name: Reference,
+    meaning: Named,
+    document: Option<ManifestDigest>,
+}
+
+fn parse(file: &[u8]) -> Option<Entry> {
+    let (name, rest) = std::str::from_utf8(file).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    let (meaning, document) = match rest.split_once(AS) {
+        Some((meaning, document)) => (meaning, Some(document.parse().ok()?)),
+        None => (rest, None),
+    };
     let meaning = match meaning.strip_prefix(INDEX) {
         Some(index) => Named::Index(index.parse().ok()?),
         None => Named::Image(meaning.parse().ok()?),
     };
-    Some((name.parse().ok()?, meaning))
+    Some(Entry { name: name.parse().ok()?, meaning, document })
 }
 
 #[cfg(test)]

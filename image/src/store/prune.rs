@@ -61,6 +61,12 @@ impl Store {
         pruned.bytes -= self.measure(&mut Meter::default(), "tmp")?.min(pruned.bytes);
         pruned.bytes += self.expire_failed_steps(FAILED_STEPS_STAY)?.1;
         self.prune_images(request, &mut pruned)?;
+        self.forget_manifests(&pruned.images)?;
+        for path in self.unneeded_manifests()? {
+            if self.is_old(&path, request.min_age)? {
+                self.remove_counted(&path, &mut pruned)?;
+            }
+        }
         let wanted = self.prune_records(request, &mut pruned)?;
         let trash = self.temp()?;
         pruned.layers = self.excluding_leases(|leased| {

@@ -22,6 +22,7 @@ impl Store {
             Problem::IndexDamaged(index) | Problem::IndexIncomplete { index, .. } => {
                 self.remove_index(*index)
             }
+            Problem::ManifestDamaged(name) => self.remove_small(&format!("manifests/{name}")),
             Problem::NameDangling { name, .. } => match name.parse() {
                 Ok(name) => self.remove_name(&name),
                 Err(_) => Ok(false),

@@ -11,8 +11,10 @@ use super::{Store, StoreError};
 use crate::digest::{ImageId, LayerId};
 
 /// Folders that are counted by what they hold; the rest is counted folder by folder.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 20] = [
     "indexes",
+    "manifests",
+    "lists",
     "digests",
     "failed",
     "layers",
@@ -37,7 +39,7 @@ const KNOWN: [&str; 18] = [
 pub struct Usage {
     /// Every layer, with the compressed blob that it came in.
     pub layers: BTreeMap<LayerId, LayerUsage>,
-    /// Configs, indexes and names.
+    /// Configs, manifests, indexes and names.
     pub images: u64,
     /// Cache records and what lies beside them, logs, and records of builds.
     pub records: u64,
@@ -119,7 +121,7 @@ impl Store {
             }
             usage.image_layers.insert(id, image.layers);
         }
-        for folder in ["images", "indexes", "digests", "names"] {
+        for folder in ["images", "indexes", "manifests", "lists", "digests", "names"] {
             usage.images += self.measure(&mut meter, folder)?;
         }
         for folder in ["records", "logs", "inputs", "builds"] {

@@ -1,7 +1,7 @@
 //! Stores with images in them.
 
-use std::fs;
-use std::time::Duration;
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
 
 use rbuild_image::config::ImageConfig;
 use rbuild_image::digest::ImageId;
@@ -32,7 +32,12 @@ impl Home {
         for (name, bytes) in layers {
             let temp = self.store.temp().unwrap();
             temp.make_dir("fs", 0o755).unwrap();
-            fs::write(temp.path().join("fs").join(name), bytes).unwrap();
+            let root = temp.path().join("fs");
+            fs::write(root.join(name), bytes).unwrap();
+            // The same files are the same layer, whenever they are written.
+            for path in [root.join(name), root] {
+                File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            }
             let layer = self.store.publish_layer(temp, OwnTimes::KeepAll).unwrap();
             config.rootfs.diff_ids.push(layer.diff_id().unwrap());
             ids.push(layer.id());

@@ -42,7 +42,7 @@ fn an_image_comes_back_as_it_went() {
         let big = noise(3 << 20, 1);
         let image = here.image(&[("a", b"hello".to_vec()), ("b", big.clone())]);
         let reference = name(&format!("{}/team/app:{tag}", peer.address));
-        let options = PushOptions { compression };
+        let options = PushOptions { compression: Some(compression) };
         let pushed = client().push(&here.store, image, &reference, &options, &Silent).unwrap();
         assert!(pushed.sent > big.len() as u64 / 2);
 

@@ -10,7 +10,7 @@ use super::gzip::ParallelGzip;
 use crate::digest::{BlobDigest, DiffId, HashingWriter};
 use crate::layer::{self, TarSummary};
 use crate::manifest::{Descriptor, media_type};
-use crate::store::{Layer, Store};
+use crate::store::{Layer, PACKED, Store};
 
 /// How layers that rbuild made are compressed. Layers from elsewhere stay as they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,5 +208,5 @@ fn encoding(compression: Compression) -> Encoding {
 }
 
 fn kept_name(layer: &Layer, compression: Compression) -> String {
-    format!("{}packed-{}", layer.notes_path(), compression.name())
+    format!("{}{PACKED}{}", layer.notes_path(), compression.name())
 }

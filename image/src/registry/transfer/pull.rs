@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::auth::Scope;
 use super::super::client::{Registry, Repository};
-use super::super::documents::{Document, Kind};
+use super::super::documents::Document;
 use super::super::endpoint;
 use super::super::error::RegistryError;
 use super::super::platforms;
@@ -14,7 +14,7 @@ use super::fetch::{Fetched, fetch};
 use super::{sources, workers};
 use crate::config::ImageConfig;
 use crate::digest::{DiffId, ImageId, LayerId, ManifestDigest};
-use crate::manifest::{Descriptor, Manifest};
+use crate::manifest::{Descriptor, Kind, Manifest, RawManifest};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::{Image, Store, foreign_id};
@@ -129,8 +129,8 @@ impl Registry {
         let reference = reference.clone().with_default_tag();
         self.at_source(&reference, progress, |repository| {
             let document = repository.manifest(&asked(&reference), reference.digest())?;
-            let digest = document.digest;
-            let manifest = select(repository, document, platform)?;
+            let digest = document.raw.digest;
+            let (manifest, _) = select(repository, document, platform)?;
             Ok(Found { digest, image: ImageId(manifest.config.digest.0) })
         })
     }
@@ -150,8 +150,8 @@ impl Registry {
         let reference = reference.clone().with_default_tag();
         self.at_source(&reference, progress, |repository| {
             let document = repository.manifest(&asked(&reference), reference.digest())?;
-            let digest = document.digest;
-            let manifest = select(repository, document, &options.platform)?;
+            let digest = document.raw.digest;
+            let (manifest, _) = select(repository, document, &options.platform)?;
             let (bytes, config) = image_config(repository, &manifest, &reference, options)?;
             let layers = config.rootfs.diff_ids.iter();
             let layers = layers.map(|id| Ok(store.by_diff_id(*id)?.unwrap_or_else(|| foreign_id(*id))));
@@ -201,8 +201,8 @@ fn pull_from(
     let progress = repository.retry.progress;
     progress.event(Event::Resolving { image: &reference.familiar(), host: repository.endpoint.host() });
     let document = repository.manifest(&asked(reference), reference.digest())?;
-    let digest = document.digest;
-    let manifest = select(repository, document, &options.platform)?;
+    let digest = document.raw.digest;
+    let (manifest, way) = select(repository, document, &options.platform)?;
     progress.event(Event::Manifest { digest, layers: manifest.layers.len() });
     let (bytes, config) = image_config(repository, &manifest, reference, options)?;
     let layers = store.settle(&fetch_layers(store, repository, &manifest, &config)?)?;
@@ -211,11 +211,14 @@ fn pull_from(
     }
     let image = store.put_image(&bytes, &layers)?;
     store.make_durable(&layers)?;
+    for document in &way {
+        store.keep_manifest(document)?;
+    }
     let before = store.meaning(reference)?.map_or(Ok(Vec::new()), |before| store.images_of(before))?;
     let is_new = !before.contains(&image);
     match (naming, store.image(image)?) {
-        (Naming::Beside, Some(image)) => store.add_to_name(reference, &image)?,
-        _ => store.set_name(reference, image)?,
+        (Naming::Beside, Some(image)) => store.add_to_name(reference, &image, Some(digest))?,
+        _ => store.set_name_as(reference, image, Some(digest))?,
     }
     store.remember_digest(image, reference, digest)?;
     Ok(Pulled { image, digest, is_new, platform: config.platform() })
@@ -236,16 +239,17 @@ fn image_config(
     Ok((bytes, config))
 }
 
-/// Follows indexes to the manifest for the platform.
+/// Follows indexes to the manifest for the platform. Returns the documents that lead there, too, and that itself.
 fn select(
     repository: &Repository<'_>,
     document: Document,
     platform: &Platform,
-) -> Result<Manifest, RegistryError> {
-    let mut document = document;
+) -> Result<(Manifest, Vec<RawManifest>), RegistryError> {
+    let (mut document, mut way) = (document, Vec::new());
     for _ in 0..=MAX_NESTING {
+        way.push(document.raw);
         let index = match document.kind {
-            Kind::Manifest(manifest) => return Ok(manifest),
+            Kind::Manifest(manifest) => return Ok((manifest, way)),
             Kind::Index(index) => index,
         };
         let chosen = platforms::choose(&index, platform).ok_or_else(|| RegistryError::NoPlatform {
