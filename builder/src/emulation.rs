@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rbuild_image::platform::Platform;
-use rbuild_parser::plan::{Op, Step};
+use rbuild_image::store::Published;
+use rbuild_parser::plan::{Op, Step, StepId};
 use rbuild_runtime::emulation::{self, Emulation};
 
 use crate::build::step_dependencies;
@@ -25,7 +26,11 @@ use crate::step;
 struct NoSeal;
 
 impl Seal for NoSeal {
-    fn seal(&self, _step: rbuild_parser::plan::StepId, _layer: &rbuild_image::store::Layer) {}
+    fn seal(&self, _step: StepId, _layer: Published) {}
+
+    fn is_last(&self, _step: StepId) -> bool {
+        false
+    }
 }
 
 /// Fails if a step would have to run that cannot run here. `parts` is what the build is going to use.

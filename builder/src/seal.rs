@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
-use rbuild_image::store::Layer;
+use rbuild_image::store::Published;
 use rbuild_parser::plan::{Root, StepId};
 
 use crate::work::Work;
@@ -17,21 +17,28 @@ pub(crate) struct Sealer<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     /// Steps whose layers are in the finished image.
     wanted: BTreeSet<StepId>,
-    queue: Mutex<Option<Sender<Layer>>>,
+    /// Those among them that nothing else waits for.
+    last: BTreeSet<StepId>,
+    queue: Mutex<Option<Sender<Published>>>,
     stop: Arc<AtomicBool>,
 }
 
 /// Where steps hand in the layers they made.
 pub(crate) trait Seal: Sync {
     /// Has the DiffID of `step`'s layer computed, if the image will need it.
-    fn seal(&self, step: StepId, layer: &Layer);
+    fn seal(&self, step: StepId, layer: Published);
+
+    /// Whether the image needs the DiffID of `step`'s layer and no other step its files: then there is nothing to do
+    /// meanwhile, and it had better be computed while the files are read anyway.
+    fn is_last(&self, step: StepId) -> bool;
 }
 
 impl<'scope, 'env> Sealer<'scope, 'env> {
     /// Nothing is computed unless `image` says that there will be an image.
     pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, work: &Work, image: bool) -> Self {
         let wanted = if image { steps_of_targets(work) } else { BTreeSet::new() };
-        Self { scope, wanted, queue: Mutex::default(), stop: Arc::default() }
+        let last = if image { work.last_steps() } else { BTreeSet::new() };
+        Self { scope, wanted, last, queue: Mutex::default(), stop: Arc::default() }
     }
 
     /// Ends the thread: after what was handed in, or as soon as possible if the build has failed.
@@ -42,7 +49,7 @@ impl<'scope, 'env> Sealer<'scope, 'env> {
 }
 
 impl Seal for Sealer<'_, '_> {
-    fn seal(&self, step: StepId, layer: &Layer) {
+    fn seal(&self, step: StepId, layer: Published) {
         if !self.wanted.contains(&step) {
             return;
         }
@@ -54,17 +61,24 @@ impl Seal for Sealer<'_, '_> {
             sender
         });
         // The thread outlives the sender; should it be gone, the image's assembly computes the DiffID.
-        let _ = sender.send(layer.clone());
+        let _ = sender.send(layer);
+    }
+
+    fn is_last(&self, step: StepId) -> bool {
+        self.last.contains(&step)
     }
 }
 
-fn work(queue: &Receiver<Layer>, stop: &AtomicBool) {
-    for layer in queue {
+fn work(queue: &Receiver<Published>, stop: &AtomicBool) {
+    for Published { layer, listing } in queue {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         // A failure is met again, and reported, by whoever asks for the DiffID.
-        let _ = layer.diff_id();
+        let _ = match listing {
+            Some(listing) => layer.tar_of(&listing),
+            None => layer.tar(),
+        };
     }
 }
 

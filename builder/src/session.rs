@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::layer::View;
-use rbuild_image::store::{Image, Layer, StepLock, Store};
+use rbuild_image::store::{Image, Layer, Published, StepLock, Store};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Root, Step, StepId};
 
@@ -318,7 +318,7 @@ impl<'a> Session<'a> {
     }
 
     /// Has the layer's DiffID computed beside the steps, if the image will need it.
-    pub(crate) fn seal(&self, step: StepId, layer: &Layer) {
+    pub(crate) fn seal(&self, step: StepId, layer: Published) {
         self.sealer.seal(step, layer);
     }
 }

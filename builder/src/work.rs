@@ -3,8 +3,9 @@
 //! Each platform has a plan of its own, since arguments differ. What two of them have in common (a stage with
 //! `FROM --platform=$BUILDPLATFORM` that looks at no `TARGET…` argument) is one step here, and is done once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use crate::build::step_dependencies;
 use rbuild_parser::plan::{MountKind, Op, Plan, Root, Step, StepId, Target};
 
 /// The steps of all platforms, and what comes out for each.
@@ -69,6 +70,16 @@ impl Work {
         });
         self.needed_for[id.0 as usize].push(target);
         id
+    }
+
+    /// The steps that make the last layer of a target, and whose files no other step reads.
+    pub(crate) fn last_steps(&self) -> BTreeSet<StepId> {
+        let read: BTreeSet<usize> = self.steps.iter().flat_map(step_dependencies).collect();
+        let last = self.targets.iter().filter_map(|target| match target.root {
+            Root::Step(id) => Some(id),
+            _ => None,
+        });
+        last.filter(|id| !read.contains(&(id.0 as usize))).collect()
     }
 
     /// For each step the platform of a plan in which it is, and its id there. `platforms` are those of the targets;

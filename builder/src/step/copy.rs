@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use rbuild_image::digest::LayerId;
-use rbuild_image::layer::OwnTimes;
+use rbuild_image::layer::{Author, OwnTimes};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 use rbuild_runtime::users::owner_needs_files;
@@ -46,7 +46,7 @@ pub(crate) fn perform(
         let latest = latest.insert(earlier_layer(session, step, copy)?);
         let times = write(session, &selection, parent, making, Some(latest))?;
         if !copy.link {
-            making.normalize(session)?;
+            making.normalize(session, Author::Ourselves)?;
         }
         Ok(times)
     })?;
@@ -184,7 +184,8 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId,
     let making = Making::new(session, &nothing)?;
     let mut log = StepLog::new(&crate::event::Silent, 0, &making.log_path());
     let make = |making: &Making<'_>, _: &mut StepLog<'_>| write(session, &selection, &nothing, making, None);
-    let (record, _) = super::make_layer(session, making, &mut log, key, digest, make)?;
+    let publish = |temp, times, known: &_| session.store.publish_layer_knowing(temp, times, known);
+    let (record, _) = super::make_layer(session, making, &mut log, key, digest, make, publish)?;
     Ok(record.layer)
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rbuild_image::layer::{KnownContents, View, normalize};
+use rbuild_image::layer::{Author, KnownContents, View, normalize};
 use rbuild_image::store::TempDir;
 
 use super::StepFailure;
@@ -60,12 +60,12 @@ impl<'a> Making<'a> {
 
     /// Leaves in the folder what has really changed (spec 8.2). It is compared with what the process saw below, so
     /// with folders that may stand for several layers: which layer has a file makes no difference here.
-    pub(crate) fn normalize(&self, session: &Session<'_>) -> Result<(), StepFailure> {
+    pub(crate) fn normalize(&self, session: &Session<'_>, author: Author) -> Result<(), StepFailure> {
         let open = |path: &PathBuf| std::fs::File::open(path).map(OwnedFd::from);
         let lowers = self.stack(session)?.iter().map(open).collect::<Result<_, _>>();
         let lowers = lowers.map_err(|cause| StepFailure::io("open the layers below the step", &cause))?;
         let lower = View::new(lowers, session.store.flavour());
-        normalize(self.upper.as_fd(), &lower, session.store.flavour())
+        normalize(self.upper.as_fd(), &lower, session.store.flavour(), author)
             .map_err(|cause| StepFailure::new(format!("failed to find what the step changed: {cause}")))
     }
 

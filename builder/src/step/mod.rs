@@ -23,8 +23,8 @@ mod world;
 use std::time::Instant;
 
 use rbuild_image::digest::RecordKey;
-use rbuild_image::layer::OwnTimes;
-use rbuild_image::store::Layer;
+use rbuild_image::layer::{KnownContents, OwnTimes};
+use rbuild_image::store::{Published, StoreError, TempDir};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Step};
 
@@ -101,9 +101,16 @@ pub(crate) fn find_or_make(
     let started = Instant::now();
     let making = Making::new(session, parent)?;
     let mut log = StepLog::new(session.observer, index, &making.log_path());
-    match make_layer(session, making, &mut log, key, digest, make) {
+    let publish = |temp, times, known: &KnownContents| {
+        if session.sealer.is_last(step.id) {
+            let layer = session.store.publish_sealed_layer(temp, times, known)?;
+            return Ok(Published { layer, listing: None });
+        }
+        session.store.publish_layer_knowing(temp, times, known)
+    };
+    match make_layer(session, making, &mut log, key, digest, make, publish) {
         Ok((record, layer)) => {
-            session.seal(step.id, &layer);
+            session.seal(step.id, layer);
             session.trace.ran(step.id, &record);
             session.observer.on(Event::Done { step: index, duration: started.elapsed() });
             Ok(record)
@@ -138,7 +145,7 @@ fn hit(session: &Session<'_>, step: &Step, key: RecordKey, record: StepRecord) -
     record
 }
 
-/// Makes a layer, publishes and records it.
+/// Makes a layer, has it published, and records it.
 fn make_layer(
     session: &Session<'_>,
     making: Making<'_>,
@@ -146,7 +153,8 @@ fn make_layer(
     key: StepKey,
     digest: RecordKey,
     make: impl FnOnce(&Making<'_>, &mut StepLog<'_>) -> Result<OwnTimes, StepFailure>,
-) -> Result<(StepRecord, Layer), StepFailure> {
+    publish: impl FnOnce(TempDir, OwnTimes, &KnownContents) -> Result<Published, StoreError>,
+) -> Result<(StepRecord, Published), StepFailure> {
     let started = Instant::now();
     let outcome = make(&making, log);
     let has_log = log.finish().map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
@@ -159,9 +167,10 @@ fn make_layer(
         Ok(times) => times,
         Err(failure) => return Err(failure.leaving(temp)),
     };
-    let layer = session.store.publish_layer_knowing(temp, times, &known).map_err(StepFailure::store)?;
+    let published = publish(temp, times, &known).map_err(StepFailure::store)?;
+    let layer = &published.layer;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };
-    session.record(digest, &record, &layer)?;
-    Ok((record, layer))
+    session.record(digest, &record, layer)?;
+    Ok((record, published))
 }

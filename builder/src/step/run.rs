@@ -1,6 +1,6 @@
 //! RUN: a process in a container, whose changes become a layer.
 
-use rbuild_image::layer::OwnTimes;
+use rbuild_image::layer::{Author, OwnTimes};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Run, Step};
 use rbuild_runtime::sandbox::{self, Exit, Io, Mount, Rootfs, Spec, Stdio};
@@ -29,7 +29,7 @@ pub(crate) fn perform(
         session.keep_inputs(digest, &files)?;
         let started = Timestamp::now_of_files();
         let caches = make(session, run, making, log, !session.may_use_cache(step))?;
-        making.normalize(session)?;
+        making.normalize(session, Author::Process)?;
         caches.commit()?;
         Ok(OwnTimes::IgnoreSince(started))
     })

@@ -38,9 +38,9 @@ pub struct Selection {
     pub names: Vec<Reference>,
 }
 
-/// Writes the images as one tar to `out`, which need not be seekable. Every layer's digest is verified on the way:
-/// after an error what was written is not an archive. In [`Format::Oci`] an image that came from elsewhere has the
-/// manifest and the blobs that it came with.
+/// Writes the images as one tar to `out`, which need not be seekable. Every layer's digest is verified, in this
+/// process before or on the way: after an error what was written is not an archive. In [`Format::Oci`] an image that
+/// came from elsewhere has the manifest and the blobs that it came with.
 ///
 /// # Errors
 /// When an image or layer is not in the store or not what its digest says, or `out` does not take it.
@@ -336,7 +336,8 @@ fn measure(store: &Store, layer: &Layer, diff_id: DiffId) -> Result<u64, Archive
     }
 }
 
-/// Writes the layer's tar: as it came, if it came from elsewhere. Returns what was written.
+/// Writes the layer's tar: as it came, if it came from elsewhere. Returns what was written. A layer that this process
+/// has just read for its digest is not hashed a second time.
 fn write_layer(
     store: &Store,
     layer: &Layer,
@@ -345,7 +346,12 @@ fn write_layer(
 ) -> Result<(DiffId, u64), ArchiveError> {
     let failed = |source| ArchiveError::Layer { member: diff_id.to_string(), source };
     let (Some(blob), Some(path)) = (layer.foreign_blob(), layer.blob_path()) else {
-        let tar = layer::write_tar(layer.open_fs()?.as_fd(), store.flavour(), out).map_err(failed)?;
+        let dir = layer.open_fs()?;
+        if layer.has_own_tar() {
+            let size = layer::write_known_tar(dir.as_fd(), store.flavour(), out).map_err(failed)?;
+            return Ok((layer.diff_id()?, size));
+        }
+        let tar = layer::write_tar(dir.as_fd(), store.flavour(), out).map_err(failed)?;
         return Ok((tar.diff_id, tar.size));
     };
     let open = |source| ArchiveError::Temp { action: "open", path: path.clone(), source };

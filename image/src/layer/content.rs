@@ -95,69 +95,83 @@ pub(super) struct Content {
     pub(super) subtree: Option<ChainingValue>,
 }
 
-/// Reads a piece: its part of the tar into `buffer`, which is empty, and the hashes of its contents if wanted.
-pub(super) fn read(
-    root: BorrowedFd<'_>,
-    entries: &[Entry],
-    piece: &Piece,
-    hashes: bool,
-    mut buffer: Vec<u8>,
-) -> Result<Read, LayerError> {
-    let mut contents = Vec::new();
-    match piece {
-        Piece::Entries(range) => {
-            contents.reserve(range.len());
-            for entry in &entries[range.clone()] {
-                contents.push(read_entry(root, entry, hashes, &mut buffer)?);
+/// How the pieces of a layer are read.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) root: BorrowedFd<'a>,
+    pub(super) entries: &'a [Entry],
+    /// Whether the entries say which capabilities files have.
+    pub(super) capabilities: Capabilities,
+    /// Contents are hashed but for those that are known. None: they are not.
+    pub(super) hashes: Option<&'a KnownContents>,
+}
+
+/// What a list of entries says of regular files' capabilities.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Capabilities {
+    /// Nothing: each file is asked when it is read.
+    Unknown,
+    Listed,
+}
+
+impl Reading<'_> {
+    /// Reads a piece: its part of the tar into `buffer`, which is empty, and the hashes of its contents if wanted.
+    pub(super) fn piece(&self, piece: &Piece, mut buffer: Vec<u8>) -> Result<Read, LayerError> {
+        let mut contents = Vec::new();
+        match piece {
+            Piece::Entries(range) => {
+                contents.reserve(range.len());
+                for entry in &self.entries[range.clone()] {
+                    contents.push(self.entry(entry, &mut buffer)?);
+                }
+            }
+            Piece::Slice { entry, offset } => {
+                contents.push(self.slice(&self.entries[*entry], *offset, &mut buffer)?);
             }
         }
-        Piece::Slice { entry, offset } => {
-            contents.push(read_slice(root, &entries[*entry], *offset, hashes, &mut buffer)?);
+        Ok(Read { tar: buffer, contents })
+    }
+
+    fn entry(&self, entry: &Entry, tar: &mut Vec<u8>) -> Result<Content, LayerError> {
+        let EntryKind::File { size } = entry.kind else {
+            tar::push_entry(tar, entry);
+            return Ok(Content::default());
+        };
+        let (file, capability) = self.open(entry)?;
+        push_file_header(tar, entry, capability.as_deref());
+        let start = tar.len();
+        fill(tar, file.as_fd(), 0, size, &entry.path)?;
+        let hash = self.hashes.map(|known| match known.get(&entry.path) {
+            Some(hash) => (*hash).into(),
+            None => blake3::hash(&tar[start..]),
+        });
+        tar.resize(tar.len() + tar::padding(size), 0);
+        Ok(Content { capability, hash, subtree: None })
+    }
+
+    fn slice(&self, entry: &Entry, offset: u64, tar: &mut Vec<u8>) -> Result<Content, LayerError> {
+        let (file, capability) = self.open(entry)?;
+        let mut content = Content::default();
+        if offset == 0 {
+            push_file_header(tar, entry, capability.as_deref());
+            content.capability = capability;
+        }
+        let start = tar.len();
+        let size = size(entry);
+        fill(tar, file.as_fd(), offset, PIECE.min(size - offset), &entry.path)?;
+        content.subtree = self.hashes.map(|_| subtree_of(&tar[start..], offset));
+        if offset + PIECE >= size {
+            tar.resize(tar.len() + tar::padding(size), 0);
+        }
+        Ok(content)
+    }
+
+    fn open(&self, entry: &Entry) -> Result<(OwnedFd, Option<Vec<u8>>), LayerError> {
+        match self.capabilities {
+            Capabilities::Unknown => open(self.root, entry),
+            Capabilities::Listed => Ok((open_file(self.root, entry)?, entry.capability.clone())),
         }
     }
-    Ok(Read { tar: buffer, contents })
-}
-
-fn read_entry(
-    root: BorrowedFd<'_>,
-    entry: &Entry,
-    hashes: bool,
-    tar: &mut Vec<u8>,
-) -> Result<Content, LayerError> {
-    let EntryKind::File { size } = entry.kind else {
-        tar::push_entry(tar, entry);
-        return Ok(Content::default());
-    };
-    let (file, capability) = open(root, entry)?;
-    push_file_header(tar, entry, capability.as_deref());
-    let start = tar.len();
-    fill(tar, file.as_fd(), 0, size, &entry.path)?;
-    let hash = hashes.then(|| blake3::hash(&tar[start..]));
-    tar.resize(tar.len() + tar::padding(size), 0);
-    Ok(Content { capability, hash, subtree: None })
-}
-
-fn read_slice(
-    root: BorrowedFd<'_>,
-    entry: &Entry,
-    offset: u64,
-    hashes: bool,
-    tar: &mut Vec<u8>,
-) -> Result<Content, LayerError> {
-    let (file, capability) = open(root, entry)?;
-    let mut content = Content::default();
-    if offset == 0 {
-        push_file_header(tar, entry, capability.as_deref());
-        content.capability = capability;
-    }
-    let start = tar.len();
-    let size = size(entry);
-    fill(tar, file.as_fd(), offset, PIECE.min(size - offset), &entry.path)?;
-    content.subtree = hashes.then(|| subtree_of(&tar[start..], offset));
-    if offset + PIECE >= size {
-        tar.resize(tar.len() + tar::padding(size), 0);
-    }
-    Ok(content)
 }
 
 /// Finds out the hashes of a piece's contents, without their tar.
@@ -199,9 +213,13 @@ fn hash_entry(
 }
 
 fn open(root: BorrowedFd<'_>, entry: &Entry) -> Result<(OwnedFd, Option<Vec<u8>>), LayerError> {
-    let file = at::open_below(root, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))?;
+    let file = open_file(root, entry)?;
     let capability = walk::capability(file.as_fd(), &entry.path)?;
     Ok((file, capability))
+}
+
+fn open_file(root: BorrowedFd<'_>, entry: &Entry) -> Result<OwnedFd, LayerError> {
+    at::open_below(root, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))
 }
 
 fn subtree_of(slice: &[u8], offset: u64) -> ChainingValue {

@@ -36,6 +36,7 @@ mod normalize;
 mod owner;
 mod remove;
 mod seal;
+mod stream;
 mod tar;
 mod tar_reader;
 mod tar_sparse;
@@ -58,12 +59,12 @@ pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;
 pub use merge::{copy_attributes, merge_upper};
 pub use node::{DirNode, Metadata, Node, NodeKind};
-pub use normalize::normalize;
+pub use normalize::{Author, normalize};
 pub use owner::{Owner, Owners};
 pub(crate) use remove::remove_tree;
 pub use seal::{
-    Identified, Sealed, TarSummary, diff_id, has_times_after, identify, identity, seal, write_clamped_tar,
-    write_tar,
+    Identified, Listing, Sealed, TarSummary, diff_id, has_times_after, identify, identity, listed_tar, seal,
+    write_clamped_tar, write_known_tar, write_tar,
 };
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
 pub(crate) use twin::{ParentLooks, dress, looks_below, make_twin};

@@ -32,10 +32,24 @@ const PIECE: usize = 64 * 1024;
 ///
 /// # Errors
 /// When a system call fails; the directory is then not a layer.
-pub fn normalize(upper: BorrowedFd<'_>, lower: &View, flavour: Flavour) -> Result<(), LayerError> {
+pub fn normalize(
+    upper: BorrowedFd<'_>,
+    lower: &View,
+    flavour: Flavour,
+    author: Author,
+) -> Result<(), LayerError> {
     let below = (lower.root().depth() > 0).then(|| lower.root().clone());
-    let dir = Upper { fd: reopen(upper)?, path: Vec::new(), below, hides: false };
+    let dir = Upper { fd: reopen(upper)?, path: Vec::new(), below, hides: false, author };
     dir.visit(flavour).map(drop)
+}
+
+/// Who wrote the upper directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// A process, through overlayfs: anything may be in it.
+    Process,
+    /// rbuild itself, file by file: where nothing is below, there is nothing that no layer holds.
+    Ourselves,
 }
 
 fn reopen(dir: BorrowedFd<'_>) -> Result<OwnedFd, LayerError> {
@@ -50,6 +64,7 @@ struct Upper {
     below: Option<DirNode>,
     /// Nothing of `below` shows through: the directory, or one above it, is opaque.
     hides: bool,
+    author: Author,
 }
 
 /// What became of an entry.
@@ -93,6 +108,7 @@ impl Upper {
         if self.below.is_none() {
             // Where nothing is below, everything is a change, but for what no layer holds.
             match kind {
+                _ if self.author == Author::Ourselves => return Ok(Verdict::Changed),
                 FileType::Directory => return self.directory(name, None, flavour),
                 FileType::RegularFile | FileType::Symlink => return Ok(Verdict::Changed),
                 _ => {}
@@ -143,6 +159,7 @@ impl Upper {
             below: below_dir,
             hides: self.hides || opaque,
             fd,
+            author: self.author,
         };
         let inside = dir.visit(flavour)?;
         if opaque {

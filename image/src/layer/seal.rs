@@ -1,32 +1,24 @@
-//! The names of a layer and its tar, in one pass over its files.
+//! The names of a layer and its tar, in as few passes over its files as possible.
 //!
-//! SHA-256 cannot be computed in parallel, and it is the slowest part by far. So when the tar is wanted, one thread
-//! does nothing but hash; readers keep a bounded number of pieces ready ahead of it, and the caller's thread writes.
-//! The identity alone is computed by all cores. A small layer is done where the caller stands, without any thread.
+//! The identity alone is computed by all cores. When the tar is wanted, `stream` makes it.
 
 use std::io::Write;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 
 use rayon::prelude::*;
 
-use super::content::{self, BUFFER, Content, KnownContents, Piece, Read};
+use super::content::{self, Capabilities, Content, KnownContents, Piece, Reading};
 use super::entry::{Entry, EntryKind};
 use super::error::LayerError;
 use super::flavour::Flavour;
 use super::identity::{Identity, OwnTimes};
-use super::tar::END;
+use super::stream::{Streamed, copy, stream};
 use super::walk::walk;
-use crate::digest::{DiffId, Digest, Hasher, LayerId};
+use crate::digest::{DiffId, LayerId};
 use crate::time::Timestamp;
 
-/// Pieces that are read before the hashing thread wants them: memory against stalls.
-const AHEAD: usize = 8;
 /// Layers of fewer pieces are done by the calling thread alone.
-const THREADS_FROM: usize = 3;
+pub(super) const THREADS_FROM: usize = 3;
 
 /// What a layer's tar turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,14 +43,25 @@ pub struct Sealed {
 }
 
 /// The identity of a layer's directory, and how much it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identified {
     /// The layer's name in the store.
     pub identity: LayerId,
-    /// How many entries it has.
-    pub entries: u64,
     /// Bytes of content, hard links counted once.
     pub bytes: u64,
+    /// What is in it.
+    pub listing: Listing,
+}
+
+/// All entries of a layer, for those who want to read it once more while it is as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing(Vec<Entry>);
+
+impl Listing {
+    /// How many entries there are.
+    pub fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
 }
 
 /// The layer's identity in the store: see the module `identity` for what it covers.
@@ -87,9 +90,9 @@ pub fn identify(
     } else {
         pieces.par_iter().map(hash).collect::<Result<Vec<_>, _>>()?
     };
-    let (count, bytes) = (entries.len() as u64, content_size(&entries));
-    let identity = combine(entries, pieces.iter().zip(contents), times);
-    Ok(Identified { identity, entries: count, bytes })
+    let bytes = content_size(&entries);
+    let (identity, listing) = combine(entries, pieces.iter().zip(contents), times);
+    Ok(Identified { identity, bytes, listing })
 }
 
 /// The SHA-256 of the layer's canonical tar.
@@ -97,7 +100,7 @@ pub fn identify(
 /// # Errors
 /// When something of the layer cannot be read.
 pub fn diff_id(dir: BorrowedFd<'_>, flavour: Flavour) -> Result<DiffId, LayerError> {
-    stream(dir, &walk(dir, flavour)?, false, None).map(|streamed| streamed.0.diff_id)
+    write_tar(dir, flavour, &mut std::io::sink()).map(|tar| tar.diff_id)
 }
 
 /// Writes the layer's canonical tar, and hashes it on the way.
@@ -109,7 +112,30 @@ pub fn write_tar(
     flavour: Flavour,
     out: &mut impl Write,
 ) -> Result<TarSummary, LayerError> {
-    stream(dir, &walk(dir, flavour)?, false, Some(out)).map(|streamed| streamed.0)
+    let entries = walk(dir, flavour)?;
+    Ok(stream(&unlisted(dir, &entries), Some(out))?.tar)
+}
+
+/// The SHA-256 of the canonical tar of a layer that has been listed, and has not changed since.
+///
+/// # Errors
+/// When something of the layer cannot be read.
+pub fn listed_tar(dir: BorrowedFd<'_>, listing: &Listing) -> Result<TarSummary, LayerError> {
+    let reading = Reading { capabilities: Capabilities::Listed, ..unlisted(dir, &listing.0) };
+    Ok(stream(&reading, None)?.tar)
+}
+
+/// Writes the layer's canonical tar where its digest is known, and returns its length in bytes.
+///
+/// # Errors
+/// As [`write_tar`].
+pub fn write_known_tar(
+    dir: BorrowedFd<'_>,
+    flavour: Flavour,
+    out: &mut impl Write,
+) -> Result<u64, LayerError> {
+    let entries = walk(dir, flavour)?;
+    copy(&unlisted(dir, &entries), out)
 }
 
 /// Whether something in the layer was changed after `latest`, in seconds since 1970.
@@ -134,10 +160,11 @@ pub fn write_clamped_tar(
     for entry in entries.iter_mut().filter(|entry| entry.mtime.secs > latest) {
         entry.mtime = Timestamp::new(latest, 0);
     }
-    stream(dir, &entries, false, Some(out)).map(|streamed| streamed.0)
+    Ok(stream(&unlisted(dir, &entries), Some(out))?.tar)
 }
 
-/// Identity, DiffID and, if wanted, the tar: every file is read once.
+/// Identity, DiffID and, if wanted, the tar: every file is read once. What is `known` of small files is not computed
+/// anew for the identity.
 ///
 /// # Errors
 /// When something of the layer cannot be read, or `out` does not take it.
@@ -145,14 +172,21 @@ pub fn seal(
     dir: BorrowedFd<'_>,
     flavour: Flavour,
     times: OwnTimes,
+    known: &KnownContents,
     out: Option<&mut dyn Write>,
 ) -> Result<Sealed, LayerError> {
     let entries = walk(dir, flavour)?;
     let (count, bytes) = (entries.len() as u64, content_size(&entries));
-    let (tar, contents) = stream(dir, &entries, true, out)?;
+    let reading = Reading { hashes: Some(known), ..unlisted(dir, &entries) };
+    let Streamed { tar, contents } = stream(&reading, out)?;
     let pieces = content::pieces(&entries);
-    let identity = combine(entries, pieces.iter().zip(contents), times);
+    let (identity, _) = combine(entries, pieces.iter().zip(contents), times);
     Ok(Sealed { identity, tar, entries: count, bytes })
+}
+
+/// Reading entries as a walk finds them, for nothing but the tar.
+fn unlisted<'a>(root: BorrowedFd<'a>, entries: &'a [Entry]) -> Reading<'a> {
+    Reading { root, entries, capabilities: Capabilities::Unknown, hashes: None }
 }
 
 fn content_size(entries: &[Entry]) -> u64 {
@@ -164,7 +198,7 @@ fn combine<'a>(
     mut entries: Vec<Entry>,
     contents: impl Iterator<Item = (&'a Piece, Vec<Content>)>,
     times: OwnTimes,
-) -> LayerId {
+) -> (LayerId, Listing) {
     let mut identity = Identity::new(times);
     let mut subtrees = Vec::new();
     let mut contents = contents.peekable();
@@ -191,173 +225,5 @@ fn combine<'a>(
             }
         }
     }
-    identity.finish()
-}
-
-/// Produces the tar in order: to a hash, and to `out` if there is one.
-fn stream(
-    dir: BorrowedFd<'_>,
-    entries: &[Entry],
-    hashes: bool,
-    out: Option<&mut dyn Write>,
-) -> Result<(TarSummary, Vec<Vec<Content>>), LayerError> {
-    let pieces = content::pieces(entries);
-    let read = |index: usize, buffer| content::read(dir, entries, &pieces[index], hashes, buffer);
-    let mut sink = Sink { out, size: 0, contents: Vec::with_capacity(pieces.len()) };
-    let digest = if pieces.len() < THREADS_FROM {
-        let mut hasher = Hasher::new();
-        for index in 0..pieces.len() {
-            hasher.update(&sink.take(read(index, Vec::new())?)?);
-        }
-        hasher.update(&END);
-        hasher.finish()
-    } else {
-        stream_threaded(pieces.len(), &read, &mut sink)?
-    };
-    sink.write(&END)?;
-    Ok((TarSummary { diff_id: DiffId(digest), size: sink.size }, sink.contents))
-}
-
-struct Sink<'a> {
-    out: Option<&'a mut dyn Write>,
-    size: u64,
-    contents: Vec<Vec<Content>>,
-}
-
-impl Sink<'_> {
-    /// Keeps what a piece says, writes its part of the tar, and hands that on.
-    fn take(&mut self, read: Read) -> Result<Vec<u8>, LayerError> {
-        self.contents.push(read.contents);
-        self.write(&read.tar)?;
-        Ok(read.tar)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
-        self.size += bytes.len() as u64;
-        match &mut self.out {
-            Some(out) => out.write_all(bytes).map_err(LayerError::Write),
-            None => Ok(()),
-        }
-    }
-}
-
-fn stream_threaded(
-    count: usize,
-    read: &(impl Fn(usize, Vec<u8>) -> Result<Read, LayerError> + Sync),
-    sink: &mut Sink<'_>,
-) -> Result<Digest, LayerError> {
-    let readers = thread::available_parallelism().map_or(1, |cores| cores.get().clamp(2, 4) - 1);
-    let window = Window::new(count);
-    thread::scope(|scope| {
-        let (to_hasher, for_hasher) = mpsc::sync_channel(AHEAD);
-        let window = &window;
-        let hashing = scope.spawn(move || hash_all(&for_hasher, window));
-        for _ in 0..readers {
-            scope.spawn(|| window.produce(read));
-        }
-        let result = pass_on(count, window, sink, &to_hasher);
-        window.close();
-        drop(to_hasher);
-        let digest = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        result.map(|()| digest)
-    })
-}
-
-fn hash_all(incoming: &Receiver<Arc<Vec<u8>>>, window: &Window) -> Digest {
-    let mut hasher = Hasher::new();
-    for bytes in incoming {
-        hasher.update(&bytes);
-        window.recycle(bytes);
-    }
-    hasher.update(&END);
-    hasher.finish()
-}
-
-fn pass_on(
-    count: usize,
-    window: &Window,
-    sink: &mut Sink<'_>,
-    to_hasher: &SyncSender<Arc<Vec<u8>>>,
-) -> Result<(), LayerError> {
-    for index in 0..count {
-        let read = window.consume(index)?;
-        sink.contents.push(read.contents);
-        let bytes = Arc::new(read.tar);
-        // The other end is gone only if hashing panicked, which joining it reports.
-        let _ = to_hasher.send(Arc::clone(&bytes));
-        sink.write(&bytes)?;
-        window.recycle(bytes);
-    }
-    Ok(())
-}
-
-/// The pieces between the readers and their consumer: at most [`AHEAD`] of them, taken in order.
-struct Window {
-    count: usize,
-    next: AtomicUsize,
-    state: Mutex<State>,
-    changed: Condvar,
-    /// Buffers whose bytes were hashed and written. New memory for each piece costs more than filling it.
-    free: Mutex<Vec<Vec<u8>>>,
-}
-
-struct State {
-    consumed: usize,
-    closed: bool,
-    slots: [Option<Result<Read, LayerError>>; AHEAD],
-}
-
-impl Window {
-    fn new(count: usize) -> Self {
-        let state = State { consumed: 0, closed: false, slots: Default::default() };
-        let free = Mutex::default();
-        Self { count, next: AtomicUsize::new(0), state: Mutex::new(state), changed: Condvar::new(), free }
-    }
-
-    /// Takes back a buffer from the last of the two who used it.
-    fn recycle(&self, bytes: Arc<Vec<u8>>) {
-        if let Some(mut buffer) = Arc::into_inner(bytes) {
-            buffer.clear();
-            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-        }
-    }
-
-    fn buffer(&self) -> Vec<u8> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.unwrap_or_else(|| Vec::with_capacity(BUFFER))
-    }
-
-    fn produce(&self, read: &impl Fn(usize, Vec<u8>) -> Result<Read, LayerError>) {
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            if index >= self.count {
-                return;
-            }
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let state =
-                self.changed.wait_while(state, |state| !state.closed && index >= state.consumed + AHEAD);
-            if state.unwrap_or_else(PoisonError::into_inner).closed {
-                return;
-            }
-            let read = read(index, self.buffer());
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.slots[index % AHEAD] = Some(read);
-            self.changed.notify_all();
-        }
-    }
-
-    fn consume(&self, index: usize) -> Result<Read, LayerError> {
-        let slot = index % AHEAD;
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = self.changed.wait_while(state, |state| state.slots[slot].is_none());
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
-        state.consumed = index + 1;
-        self.changed.notify_all();
-        state.slots[slot].take().expect("it was waited for")
-    }
-
-    fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.changed.notify_all();
-    }
+    (identity.finish(), Listing(entries))
 }

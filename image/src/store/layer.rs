@@ -7,10 +7,10 @@ use std::sync::PoisonError;
 use rustix::fs::{self, FlockOperation};
 
 use super::StoreError;
-use super::layers::{ForeignBlob, Layer, Origin, diff_id_path, layer_path, parse_tar};
+use super::layers::{ForeignBlob, KnownTar, Layer, Origin, diff_id_path, layer_path, parse_tar};
 use super::lower::NOTES;
 use crate::digest::{BlobDigest, DiffId, LayerId};
-use crate::layer::{self, TarSummary};
+use crate::layer::{self, Listing, TarSummary};
 
 /// What notes about a compressed form of a layer begin with; the form lies beside, with `.blob` at the end.
 pub(crate) const PACKED: &str = "packed-";
@@ -80,7 +80,7 @@ impl Layer {
         }
         let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
         if tar.is_none() {
-            *tar = self.remembered().ok().flatten();
+            *tar = self.remembered().ok().flatten().map(KnownTar::remembered);
         }
         tar.is_some()
     }
@@ -90,16 +90,42 @@ impl Layer {
     /// # Errors
     /// When the layer cannot be read.
     pub fn tar(&self) -> Result<TarSummary, StoreError> {
+        self.known_tar(None)
+    }
+
+    /// The same soon after the layer was listed: it need not be listed once more.
+    ///
+    /// # Errors
+    /// When the layer cannot be read.
+    pub fn tar_of(&self, listing: &Listing) -> Result<TarSummary, StoreError> {
+        self.known_tar(Some(listing))
+    }
+
+    /// Whether this very process read all of the layer to find out what [`Layer::tar`] says: then what it reads of it
+    /// now need not be hashed to be believed.
+    pub fn has_own_tar(&self) -> bool {
+        self.0.tar.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|tar| tar.is_own)
+    }
+
+    /// Remembers what this process found out by reading the layer.
+    pub(super) fn found_tar(&self, summary: TarSummary) -> Result<(), StoreError> {
+        let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
+        self.remember_tar(summary)?;
+        *tar = Some(KnownTar { summary, is_own: true });
+        Ok(())
+    }
+
+    fn known_tar(&self, listing: Option<&Listing>) -> Result<TarSummary, StoreError> {
         let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tar) = *tar {
-            return Ok(tar);
+            return Ok(tar.summary);
         }
         let found = match self.remembered()? {
-            Some(found) => found,
-            None => self.compute()?,
+            Some(found) => KnownTar::remembered(found),
+            None => self.compute(listing)?,
         };
         *tar = Some(found);
-        Ok(found)
+        Ok(found.summary)
     }
 
     /// Remembers digest and length for all times when [`layer::write_tar`] was run on the layer for another reason.
@@ -145,17 +171,20 @@ impl Layer {
         format!("{}clamped.{epoch}", self.notes_path())
     }
 
-    fn compute(&self) -> Result<TarSummary, StoreError> {
+    fn compute(&self, listing: Option<&Listing>) -> Result<KnownTar, StoreError> {
         let dir = self.open_fs()?;
         // The others' processes wait here, and then find what we wrote down.
         fs::flock(&dir, FlockOperation::LockExclusive).map_err(StoreError::io("lock", self.fs_path()))?;
         if let Some(found) = self.remembered()? {
-            return Ok(found);
+            return Ok(KnownTar::remembered(found));
         }
-        let found = layer::write_tar(dir.as_fd(), self.0.store.flavour(), &mut std::io::sink())
-            .map_err(StoreError::layer(Some(self.0.id)))?;
-        self.remember_tar(found)?;
-        Ok(found)
+        let found = match listing {
+            Some(listing) => layer::listed_tar(dir.as_fd(), listing),
+            None => layer::write_tar(dir.as_fd(), self.0.store.flavour(), &mut std::io::sink()),
+        };
+        let summary = found.map_err(StoreError::layer(Some(self.0.id)))?;
+        self.remember_tar(summary)?;
+        Ok(KnownTar { summary, is_own: true })
     }
 
     fn remembered(&self) -> Result<Option<TarSummary>, StoreError> {

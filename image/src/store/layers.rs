@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, TempDir};
 use crate::digest::{BlobDigest, DiffId, LayerId};
-use crate::layer::{self, Identified, KnownContents, OwnTimes, TarSummary, remove_tree};
+use crate::layer::{self, OwnTimes, TarSummary, remove_tree};
 
 /// Where a layer comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct ForeignBlob {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Meta {
     /// What the content must hash to: for a built layer its name, for a foreign one the identity with all times.
-    tree: LayerId,
+    pub(super) tree: LayerId,
     pub(super) origin: Origin,
     pub(super) entries: u64,
     pub(super) bytes: u64,
@@ -50,7 +50,7 @@ pub(super) struct Meta {
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "paths")]
     pub(super) implied: Vec<Vec<u8>>,
     /// The boot in which it was written.
-    boot: String,
+    pub(super) boot: String,
 }
 
 /// A layer from elsewhere, apart from its files.
@@ -66,7 +66,7 @@ pub struct Came {
 
 impl Meta {
     /// Roughly what the layer takes of the disk, in bytes, with the blob in which it came.
-    fn room(&self) -> u64 {
+    pub(super) fn room(&self) -> u64 {
         /// Of a file: an inode, a name, and half a block at its end.
         const OF_AN_ENTRY: u64 = 2048;
         let blob = match &self.origin {
@@ -89,87 +89,28 @@ pub(super) struct Inner {
     pub(super) notes: Store,
     pub(super) id: LayerId,
     pub(super) meta: Meta,
-    pub(super) tar: Mutex<Option<TarSummary>>,
+    pub(super) tar: Mutex<Option<KnownTar>>,
+}
+
+/// What a process knows of a layer's tar.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownTar {
+    pub(super) summary: TarSummary,
+    /// This very process read the layer to find it out.
+    pub(super) is_own: bool,
+}
+
+impl KnownTar {
+    /// As it is written down.
+    pub(super) fn remembered(summary: TarSummary) -> Self {
+        Self { summary, is_own: false }
+    }
 }
 
 /// The layers that this process has looked at. Weak, because a layer keeps its store open.
 pub(super) type Known = HashMap<LayerId, Weak<Inner>>;
 
 impl Store {
-    /// Makes the folder `fs` of `temp` a layer that a step built; everything else in `temp` vanishes. When a layer
-    /// of the same identity is there, that one stays and is returned.
-    ///
-    /// # Errors
-    /// When the folder cannot be read, or not moved to its place.
-    pub fn publish_layer(&self, temp: TempDir, times: OwnTimes) -> Result<Layer, StoreError> {
-        self.publish_layer_knowing(temp, times, &KnownContents::new())
-    }
-
-    /// The same where some contents are known, as those of files that are links to other layers' are: they are not
-    /// read for the layer's identity.
-    ///
-    /// # Errors
-    /// As [`Store::publish_layer`].
-    pub fn publish_layer_knowing(
-        &self,
-        temp: TempDir,
-        times: OwnTimes,
-        known: &KnownContents,
-    ) -> Result<Layer, StoreError> {
-        let identified = self.identify(&temp, times, known)?;
-        let meta = self.meta(&identified, Origin::Built(times));
-        self.publish(temp, identified.identity, meta)
-    }
-
-    /// The same for a layer that came from elsewhere. It is named after its DiffID, which stays the same even where
-    /// our own tar of the directory differs.
-    ///
-    /// # Errors
-    /// As [`Store::publish_layer`].
-    pub fn publish_foreign_layer(&self, temp: TempDir, came: Came) -> Result<Layer, StoreError> {
-        self.publish_foreign_layer_as(temp, foreign_id(came.diff_id), came)
-    }
-
-    /// The same under another name.
-    pub(super) fn publish_foreign_layer_as(
-        &self,
-        temp: TempDir,
-        id: LayerId,
-        came: Came,
-    ) -> Result<Layer, StoreError> {
-        let Came { diff_id, blob, implied } = came;
-        let identified = self.identify(&temp, OwnTimes::KeepAll, &KnownContents::new())?;
-        let meta = Meta { implied, ..self.meta(&identified, Origin::Foreign { diff_id, blob }) };
-        self.publish(temp, id, meta)
-    }
-
-    /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:
-    /// None if the folder's identity is not `id`, or its tar not `diff_id`. What is remembered of it afterwards was
-    /// computed here, so that whoever sent it can spoil nothing.
-    ///
-    /// # Errors
-    /// As [`Store::publish_layer`].
-    pub fn publish_carried_layer(
-        &self,
-        temp: TempDir,
-        times: OwnTimes,
-        id: LayerId,
-        diff_id: DiffId,
-    ) -> Result<Option<Layer>, StoreError> {
-        let dir = open_fs_of(&temp)?;
-        let sealed =
-            layer::seal(dir.as_fd(), self.flavour(), times, None).map_err(StoreError::layer(None))?;
-        drop(dir);
-        if sealed.identity != id || sealed.tar.diff_id != diff_id {
-            return Ok(None);
-        }
-        let layer::Sealed { identity, entries, bytes, .. } = sealed;
-        let meta = self.meta(&Identified { identity, entries, bytes }, Origin::Built(times));
-        let layer = self.publish(temp, id, meta)?;
-        layer.remember_tar(sealed.tar)?;
-        Ok(Some(layer))
-    }
-
     /// A layer by its name; None when it is not there or not whole. From here on it cannot be pruned until this
     /// process ends.
     ///
@@ -238,47 +179,6 @@ impl Store {
         // `syncfs` needs a descriptor that is open for reading or writing, which the folder's is.
         fs::syncfs(self.dir()).map_err(StoreError::io("sync", "."))?;
         pending.iter().try_for_each(|path| self.mark(path))
-    }
-
-    fn identify(
-        &self,
-        temp: &TempDir,
-        times: OwnTimes,
-        known: &KnownContents,
-    ) -> Result<Identified, StoreError> {
-        let dir = open_fs_of(temp)?;
-        layer::identify(dir.as_fd(), self.flavour(), times, known).map_err(StoreError::layer(None))
-    }
-
-    fn meta(&self, identified: &Identified, origin: Origin) -> Meta {
-        let Identified { identity, entries, bytes } = *identified;
-        Meta { tree: identity, origin, entries, bytes, implied: Vec::new(), boot: self.boot_id().to_owned() }
-    }
-
-    fn publish(&self, temp: TempDir, id: LayerId, meta: Meta) -> Result<Layer, StoreError> {
-        if let Some(layer) = self.layer(id)? {
-            return Ok(layer);
-        }
-        if self.exists(&layer_path(id)) {
-            self.drop_broken(id)?;
-        }
-        let ready = format!("{}/layer", temp.name());
-        fs::mkdirat(self.dir(), &ready, Mode::from_raw_mode(0o755))
-            .map_err(StoreError::io("create", &ready))?;
-        fs::renameat(temp.dir(), "fs", temp.dir(), "layer/fs").map_err(StoreError::io("move", &ready))?;
-        let json = serde_json::to_vec(&meta).expect("the members are strings and numbers");
-        self.write_small(&format!("{ready}/meta.json"), &json)?;
-        match fs::renameat(self.dir(), &ready, self.dir(), layer_path(id)) {
-            Ok(()) => self.count_added(meta.room()),
-            // Somebody else was faster: what is there is whole and the same.
-            Err(Errno::EXIST | Errno::NOTEMPTY) => {}
-            Err(error) => return Err(StoreError::io("publish", layer_path(id))(error)),
-        }
-        drop(temp);
-        if let Origin::Foreign { diff_id, .. } = meta.origin {
-            self.write_small(&diff_id_path(diff_id), id.to_string().as_bytes())?;
-        }
-        self.layer(id)?.ok_or(StoreError::NoLayer(id))
     }
 
     pub(super) fn read_meta(&self, id: LayerId) -> Result<Option<Meta>, StoreError> {
@@ -390,11 +290,6 @@ impl Store {
     fn mark(&self, path: &str) -> Result<(), StoreError> {
         self.write_small(path, self.life().as_bytes())
     }
-}
-
-fn open_fs_of(temp: &TempDir) -> Result<OwnedFd, StoreError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(temp.dir(), "fs", flags, Mode::empty()).map_err(StoreError::io("open", temp.path().join("fs")))
 }
 
 /// The name of a layer that came from elsewhere: two archives with the same tar mean the same layer.

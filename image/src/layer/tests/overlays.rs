@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::{Scratch, flavour, open, paths, skip_unless_root};
-use crate::layer::{OwnTimes, View, identity, normalize, write_tar};
+use crate::layer::{Author, OwnTimes, View, identity, normalize, write_tar};
 
 /// Layers that grow by shell commands, run in a merged mount.
 struct Chain {
@@ -49,7 +49,7 @@ impl Chain {
         }
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
         let before = listing(&own.join("merged"), &self.path(self.layers), &self.view());
-        normalize(open(&self.path(self.layers)).as_fd(), &self.view(), flavour()).unwrap();
+        normalize(open(&self.path(self.layers)).as_fd(), &self.view(), flavour(), Author::Process).unwrap();
         self.layers += 1;
         assert_eq!(before, paths(&self.view()), "{script}: the merged tree is another one now");
         Some(self.tar_names(self.layers - 1))
@@ -329,7 +329,7 @@ fn upper_directories_made_by_hand() {
     up.dir("d").opaque("d").file("d/a", "a").file("d/new", "n");
     up.dir("same").file("same/f", "f").file("f", "F").whiteout("old").whiteout("never-there");
     let socket = std::os::unix::net::UnixListener::bind(up.path("socket")).unwrap();
-    normalize(up.fd().as_fd(), &view, flavour()).unwrap();
+    normalize(up.fd().as_fd(), &view, flavour(), Author::Process).unwrap();
     drop(socket);
     assert_eq!(up.list(), ["d/", "d/b gone", "d/new 1", "f 1", "old gone"]);
 }

@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use super::support::{Archive, Scratch, flavour, is_root, skip_unless_root};
 use crate::digest::Digest;
-use crate::layer::{KnownContents, OwnTimes, diff_id, identify, identity, seal, write_tar};
+use crate::layer::{
+    KnownContents, OwnTimes, diff_id, identify, identity, listed_tar, seal, write_known_tar, write_tar,
+};
 use crate::time::Timestamp;
 
 fn tar_of(scratch: &Scratch) -> Vec<u8> {
@@ -163,7 +165,8 @@ fn large_layers_are_the_same_with_threads() {
     let tar = tar_of(&scratch);
     let fd = scratch.fd();
     let mut out = Vec::new();
-    let sealed = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, Some(&mut out)).unwrap();
+    let sealed =
+        seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, &KnownContents::new(), Some(&mut out)).unwrap();
     assert!(out == tar);
     let identity = identity(fd.as_fd(), flavour(), OwnTimes::KeepAll).unwrap();
     assert_eq!(sealed.identity, identity);
@@ -179,6 +182,12 @@ fn large_layers_are_the_same_with_threads() {
     let nothing = KnownContents::new();
     assert_eq!(knowing(&known).identity, identity);
     assert_eq!(knowing(&known).bytes, knowing(&nothing).bytes);
+    let again = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, &known, None).unwrap();
+    assert_eq!(again, sealed);
+    assert_eq!(listed_tar(fd.as_fd(), &knowing(&known).listing).unwrap(), sealed.tar);
+    let mut unhashed = Vec::new();
+    assert_eq!(write_known_tar(fd.as_fd(), flavour(), &mut unhashed).unwrap(), sealed.tar.size);
+    assert!(unhashed == tar);
     known.insert(b"b-exact".to_vec(), [7; 32]);
     assert_ne!(knowing(&known).identity, identity);
     let copy = Scratch::new();

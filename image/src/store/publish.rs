@@ -1,0 +1,178 @@
+//! How a folder becomes a layer: its files are named, and it is moved to its place.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::layers::{Came, Layer, Meta, Origin, diff_id_path, foreign_id, layer_path};
+use super::{Store, StoreError, TempDir};
+use crate::digest::{DiffId, LayerId};
+use crate::layer::{self, Identified, KnownContents, Listing, OwnTimes, Sealed};
+
+/// A layer that was just published.
+#[derive(Debug)]
+pub struct Published {
+    /// The layer.
+    pub layer: Layer,
+    /// What is in it. None if an equal layer was there, whose times may be others.
+    pub listing: Option<Listing>,
+}
+
+/// Which folder stands in a layer's place. An equal layer of another may have other times, those that its step made
+/// itself, and with them another tar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Anothers,
+}
+
+impl Store {
+    /// Makes the folder `fs` of `temp` a layer that a step built; everything else in `temp` vanishes. When a layer
+    /// of the same identity is there, that one stays and is returned.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or not moved to its place.
+    pub fn publish_layer(&self, temp: TempDir, times: OwnTimes) -> Result<Layer, StoreError> {
+        self.publish_layer_knowing(temp, times, &KnownContents::new()).map(|published| published.layer)
+    }
+
+    /// The same where some contents are known, as those of files that are links to other layers' are: they are not
+    /// read for the layer's identity.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_layer_knowing(
+        &self,
+        temp: TempDir,
+        times: OwnTimes,
+        known: &KnownContents,
+    ) -> Result<Published, StoreError> {
+        let Identified { identity, bytes, listing } = self.identify(&temp, times, known)?;
+        let meta = self.meta(identity, listing.count(), bytes, Origin::Built(times));
+        let (layer, whose) = self.publish(temp, identity, meta)?;
+        Ok(Published { layer, listing: (whose == Whose::Ours).then_some(listing) })
+    }
+
+    /// The same for a layer whose DiffID is wanted right away: its files are read once for both.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_sealed_layer(
+        &self,
+        temp: TempDir,
+        times: OwnTimes,
+        known: &KnownContents,
+    ) -> Result<Layer, StoreError> {
+        let sealed = self.seal(&temp, times, known)?;
+        self.publish_sealed(temp, times, &sealed)
+    }
+
+    /// The same for a layer that came from elsewhere. It is named after its DiffID, which stays the same even where
+    /// our own tar of the directory differs.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_foreign_layer(&self, temp: TempDir, came: Came) -> Result<Layer, StoreError> {
+        self.publish_foreign_layer_as(temp, foreign_id(came.diff_id), came)
+    }
+
+    /// The same under another name.
+    pub(super) fn publish_foreign_layer_as(
+        &self,
+        temp: TempDir,
+        id: LayerId,
+        came: Came,
+    ) -> Result<Layer, StoreError> {
+        let Came { diff_id, blob, implied } = came;
+        let Identified { identity, bytes, listing } =
+            self.identify(&temp, OwnTimes::KeepAll, &KnownContents::new())?;
+        let origin = Origin::Foreign { diff_id, blob };
+        let meta = Meta { implied, ..self.meta(identity, listing.count(), bytes, origin) };
+        self.publish(temp, id, meta).map(|(layer, _)| layer)
+    }
+
+    /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:
+    /// None if the folder's identity is not `id`, or its tar not `diff_id`. What is remembered of it afterwards was
+    /// computed here, so that whoever sent it can spoil nothing.
+    ///
+    /// # Errors
+    /// As [`Store::publish_layer`].
+    pub fn publish_carried_layer(
+        &self,
+        temp: TempDir,
+        times: OwnTimes,
+        id: LayerId,
+        diff_id: DiffId,
+    ) -> Result<Option<Layer>, StoreError> {
+        let sealed = self.seal(&temp, times, &KnownContents::new())?;
+        if sealed.identity != id || sealed.tar.diff_id != diff_id {
+            return Ok(None);
+        }
+        self.publish_sealed(temp, times, &sealed).map(Some)
+    }
+
+    fn identify(
+        &self,
+        temp: &TempDir,
+        times: OwnTimes,
+        known: &KnownContents,
+    ) -> Result<Identified, StoreError> {
+        let dir = open_fs_of(temp)?;
+        layer::identify(dir.as_fd(), self.flavour(), times, known).map_err(StoreError::layer(None))
+    }
+
+    fn seal(&self, temp: &TempDir, times: OwnTimes, known: &KnownContents) -> Result<Sealed, StoreError> {
+        let dir = open_fs_of(temp)?;
+        layer::seal(dir.as_fd(), self.flavour(), times, known, None).map_err(StoreError::layer(None))
+    }
+
+    fn publish_sealed(&self, temp: TempDir, times: OwnTimes, sealed: &Sealed) -> Result<Layer, StoreError> {
+        let Sealed { identity, entries, bytes, tar } = *sealed;
+        let meta = self.meta(identity, entries, bytes, Origin::Built(times));
+        let (layer, whose) = self.publish(temp, identity, meta)?;
+        if whose == Whose::Ours {
+            layer.found_tar(tar)?;
+        }
+        Ok(layer)
+    }
+
+    fn meta(&self, tree: LayerId, entries: u64, bytes: u64, origin: Origin) -> Meta {
+        Meta { tree, origin, entries, bytes, implied: Vec::new(), boot: self.boot_id().to_owned() }
+    }
+
+    fn publish(&self, temp: TempDir, id: LayerId, meta: Meta) -> Result<(Layer, Whose), StoreError> {
+        if let Some(layer) = self.layer(id)? {
+            return Ok((layer, Whose::Anothers));
+        }
+        if self.exists(&layer_path(id)) {
+            self.drop_broken(id)?;
+        }
+        let ready = format!("{}/layer", temp.name());
+        fs::mkdirat(self.dir(), &ready, Mode::from_raw_mode(0o755))
+            .map_err(StoreError::io("create", &ready))?;
+        fs::renameat(temp.dir(), "fs", temp.dir(), "layer/fs").map_err(StoreError::io("move", &ready))?;
+        let json = serde_json::to_vec(&meta).expect("the members are strings and numbers");
+        self.write_small(&format!("{ready}/meta.json"), &json)?;
+        let whose = match fs::renameat(self.dir(), &ready, self.dir(), layer_path(id)) {
+            Ok(()) => Whose::Ours,
+            // Somebody else was faster: what is there is whole and the same.
+            Err(Errno::EXIST | Errno::NOTEMPTY) => Whose::Anothers,
+            Err(error) => return Err(StoreError::io("publish", layer_path(id))(error)),
+        };
+        if whose == Whose::Ours {
+            self.count_added(meta.room());
+        }
+        drop(temp);
+        if let Origin::Foreign { diff_id, .. } = meta.origin {
+            self.write_small(&diff_id_path(diff_id), id.to_string().as_bytes())?;
+        }
+        let layer = self.layer(id)?.ok_or(StoreError::NoLayer(id))?;
+        Ok((layer, whose))
+    }
+}
+
+fn open_fs_of(temp: &TempDir) -> Result<OwnedFd, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(temp.dir(), "fs", flags, Mode::empty()).map_err(StoreError::io("open", temp.path().join("fs")))
+}
