@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rbuild_image::layer::{Flavour, KnownContents, Owners, View};
+use rbuild_image::layer::{Flavour, Known, Owners, View};
 
 use super::error::CopyError;
 use super::merge;
@@ -13,8 +13,8 @@ use super::write;
 /// Writes the layer that a selection makes of a destination into `upper`, an empty directory, in the form that
 /// overlayfs mounts. Nothing is written if the rules of COPY forbid it.
 ///
-/// `owners` says where the owners of the new files are kept. `upper` itself gets the attributes of the destination's root, as overlayfs would show them. Of the files that
-/// became links to those of other layers, the contents are returned.
+/// `owners` says where the owners of the new files are kept. `upper` itself gets the attributes of the destination's root, as overlayfs would show them. What need
+/// not be read of the layer to name it is returned.
 ///
 /// # Errors
 /// Directories and files in each other's way, a source that changed since it was selected, or a failing write;
@@ -25,7 +25,7 @@ pub fn apply(
     upper: BorrowedFd<'_>,
     owners: Owners,
     links: Links<'_>,
-) -> Result<KnownContents, CopyError> {
+) -> Result<Known, CopyError> {
     if selection.copy.link {
         // Made on nothing: such a layer does not depend on what is below it.
         let nothing = View::new(Vec::new(), Flavour::Trusted);

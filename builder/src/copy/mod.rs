@@ -13,8 +13,8 @@
 //! The rooms: `wildcard` and `select` find what is meant; `merge` (COPY) and `archive` (ADD) are the rules, applied
 //! to a `tree` in memory that stands for the destination with the new layer on it; `write` makes that tree a
 //! directory, with `data` moving bytes and `reuse` linking what an earlier layer already has,
-//! which `latest` knows; `owner`, `hint` and
-//! `fetch` look up names, help with typing errors, and stand for the network.
+//! which `latest` knows, and `listing` telling what came out; `owner`, `hint` and `fetch` look up names, help with typing
+//! errors, and stand for the network.
 //!
 //! Invariants: a conflict is found before anything is written; no path leaves the source's or the destination's
 //! root; a file that is not what it was when it was selected is an error, never a layer; two names in one layer
@@ -28,6 +28,7 @@ mod error;
 mod fetch;
 mod hint;
 mod latest;
+mod listing;
 mod merge;
 mod owner;
 mod reuse;

@@ -6,18 +6,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use rbuild_image::layer::{KnownContents, Owners};
+use rbuild_image::layer::{Known as KnownLayer, KnownContents, Owners};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, chmodat, fchmod,
-    futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_OMIT, chmodat, fchmod, futimens,
+    linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::data::Mover;
 use super::error::CopyError;
+use super::listing;
 use super::owner::Owner;
 use super::reuse::{Links, Twin, Wanted};
 use super::select::Selection;
@@ -28,15 +30,15 @@ use crate::context::{
     ContentHash, ContextError, FileTime, Found, Inode, Kind, Known, Meta, now, open_below, read,
 };
 
-/// Writes the layer. `selection` is where its files come from; a tree of WORKDIR has none. Says of the files that
-/// became links what is in them.
+/// Writes the layer. `selection` is where its files come from; a tree of WORKDIR has none. Says what need not be read
+/// of it to know it: what is in the files that became links, and, if nothing is uncertain, which entries there are.
 pub(crate) fn write(
     mut tree: Tree<'_>,
     selection: Option<&Selection>,
     upper: BorrowedFd<'_>,
     owners: Owners,
     links: Links<'_>,
-) -> Result<KnownContents, CopyError> {
+) -> Result<KnownLayer, CopyError> {
     let hiding: Vec<NodeId> =
         (0..tree.nodes.len()).filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides)).collect();
     for id in hiding {
@@ -52,11 +54,15 @@ pub(crate) fn write(
         us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
         linked: Mutex::default(),
         names: Mutex::default(),
+        started: now(),
+        has_xattrs: AtomicBool::new(false),
     };
     writer.fill(upper, ROOT, b"")?;
     writer.more_names()?;
     writer.finish_dir(upper, ROOT, b"")?;
-    Ok(writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner).contents)
+    let listing = if writer.has_xattrs.into_inner() { None } else { listing::listing(&tree, writer.started) };
+    let contents = writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner).contents;
+    Ok(KnownLayer { contents, listing })
 }
 
 struct Writer<'t, 'a> {
@@ -70,6 +76,10 @@ struct Writer<'t, 'a> {
     linked: Mutex<Linked>,
     /// Further names of files, by the file.
     names: Mutex<BTreeMap<NodeId, Vec<Vec<u8>>>>,
+    /// The time of directories that are given none.
+    started: FileTime,
+    /// An entry of the layer was to get extended attributes.
+    has_xattrs: AtomicBool,
 }
 
 /// Files that are links to other layers' files.
@@ -349,8 +359,7 @@ impl Writer<'_, '_> {
         }
         fchmod(dir, mode(with.mode)).map_err(failed("set the mode of"))?;
         xattr::write(dir.as_raw_fd(), b".", &self.xattrs(with, &Content::Bytes(Vec::new()))?);
-        let time = with.mtime.map_or_else(times_now, times);
-        futimens(dir, &time).map_err(failed("set the time of"))
+        futimens(dir, &times(with.mtime.unwrap_or(self.started))).map_err(failed("set the time of"))
     }
 
     /// Sets the attributes of something that is not opened.
@@ -379,6 +388,14 @@ impl Writer<'_, '_> {
     }
 
     fn xattrs(&self, with: &Attributes, content: &Content) -> Result<Xattrs, CopyError> {
+        let xattrs = self.planned_xattrs(with, content)?;
+        if !xattrs.is_empty() {
+            self.has_xattrs.store(true, Ordering::Relaxed);
+        }
+        Ok(xattrs)
+    }
+
+    fn planned_xattrs(&self, with: &Attributes, content: &Content) -> Result<Xattrs, CopyError> {
         let (path, layer) = match &with.xattrs {
             XattrSource::These(xattrs) => return Ok(xattrs.clone()),
             XattrSource::Source { path, layer } => (path, *layer),
@@ -419,12 +436,5 @@ fn times(time: FileTime) -> Timestamps {
     Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() },
-    }
-}
-
-fn times_now() -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
     }
 }

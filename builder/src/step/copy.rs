@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use rbuild_image::digest::LayerId;
-use rbuild_image::layer::{Author, OwnTimes};
+use rbuild_image::layer::{Author, Known, OwnTimes};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 use rbuild_runtime::users::owner_needs_files;
@@ -44,10 +44,11 @@ pub(crate) fn perform(
     let record = find_or_make(session, step, parent, key, |making, _| {
         session.keep_inputs(digest, &[selected(content)])?;
         let latest = latest.insert(earlier_layer(session, step, copy)?);
-        let times = write(session, &selection, parent, making, Some(latest))?;
-        if !copy.link {
-            making.normalize(session, Author::Ourselves)?;
+        let (times, mut known) = write(session, &selection, parent, making, Some(latest))?;
+        if !copy.link && making.normalize(session, Author::Ourselves)? {
+            known.listing = None;
         }
+        making.knows(known);
         Ok(times)
     })?;
     if let Some(latest) = latest {
@@ -72,13 +73,12 @@ fn write(
     parent: &Chain,
     making: &Making<'_>,
     latest: Option<&Latest>,
-) -> Result<OwnTimes, StepFailure> {
+) -> Result<(OwnTimes, Known), StepFailure> {
     let started = Timestamp::now();
     let dest = session.view(parent)?;
     let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
     let known = apply(selection, &dest, making.upper().as_fd(), session.store.flavour().owners(), links);
-    making.knows(known.map_err(failure)?);
-    Ok(OwnTimes::IgnoreSince(started))
+    Ok((OwnTimes::IgnoreSince(started), known.map_err(failure)?))
 }
 
 /// The chain in which the names of `--chown` are looked up, if it has any. Nothing else of what is below a copy has to
@@ -183,8 +183,12 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId,
     }
     let making = Making::new(session, &nothing)?;
     let mut log = StepLog::new(&crate::event::Silent, 0, &making.log_path());
-    let make = |making: &Making<'_>, _: &mut StepLog<'_>| write(session, &selection, &nothing, making, None);
-    let publish = |temp, times, known: &_| session.store.publish_layer_knowing(temp, times, known);
+    let make = |making: &Making<'_>, _: &mut StepLog<'_>| {
+        let (times, known) = write(session, &selection, &nothing, making, None)?;
+        making.knows(known);
+        Ok(times)
+    };
+    let publish = |temp, times, known| session.store.publish_layer_knowing(temp, times, known);
     let (record, _) = super::make_layer(session, making, &mut log, key, digest, make, publish)?;
     Ok(record.layer)
 }

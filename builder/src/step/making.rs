@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rbuild_image::layer::{Author, KnownContents, View, normalize};
+use rbuild_image::layer::{Author, Known, View, normalize};
 use rbuild_image::store::TempDir;
 
 use super::StepFailure;
@@ -17,7 +17,7 @@ pub(crate) struct Making<'a> {
     temp: TempDir,
     upper: OwnedFd,
     pub(crate) parent: &'a Chain,
-    known: OnceLock<KnownContents>,
+    known: OnceLock<Known>,
     stack: OnceLock<Vec<PathBuf>>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Making<'a> {
 
     /// Leaves in the folder what has really changed (spec 8.2). It is compared with what the process saw below, so
     /// with folders that may stand for several layers: which layer has a file makes no difference here.
-    pub(crate) fn normalize(&self, session: &Session<'_>, author: Author) -> Result<(), StepFailure> {
+    pub(crate) fn normalize(&self, session: &Session<'_>, author: Author) -> Result<bool, StepFailure> {
         let open = |path: &PathBuf| std::fs::File::open(path).map(OwnedFd::from);
         let lowers = self.stack(session)?.iter().map(open).collect::<Result<_, _>>();
         let lowers = lowers.map_err(|cause| StepFailure::io("open the layers below the step", &cause))?;
@@ -70,13 +70,13 @@ impl<'a> Making<'a> {
     }
 
     /// Takes note of what is in files that are links to those of other layers.
-    pub(crate) fn knows(&self, known: KnownContents) {
+    pub(crate) fn knows(&self, known: Known) {
         // Who fills the folder says it once; should it be said again, those files are read.
         let _ = self.known.set(known);
     }
 
     /// The folder, ready to be published, and what need not be read of it.
-    pub(crate) fn into_parts(self) -> (TempDir, KnownContents) {
+    pub(crate) fn into_parts(self) -> (TempDir, Known) {
         (self.temp, self.known.into_inner().unwrap_or_default())
     }
 }

@@ -23,7 +23,7 @@ mod world;
 use std::time::Instant;
 
 use rbuild_image::digest::RecordKey;
-use rbuild_image::layer::{KnownContents, OwnTimes};
+use rbuild_image::layer::{Known, OwnTimes};
 use rbuild_image::store::{Published, StoreError, TempDir};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Step};
@@ -101,7 +101,7 @@ pub(crate) fn find_or_make(
     let started = Instant::now();
     let making = Making::new(session, parent)?;
     let mut log = StepLog::new(session.observer, index, &making.log_path());
-    let publish = |temp, times, known: &KnownContents| {
+    let publish = |temp, times, known: Known| {
         if session.sealer.is_last(step.id) {
             let layer = session.store.publish_sealed_layer(temp, times, known)?;
             return Ok(Published { layer, listing: None });
@@ -153,7 +153,7 @@ fn make_layer(
     key: StepKey,
     digest: RecordKey,
     make: impl FnOnce(&Making<'_>, &mut StepLog<'_>) -> Result<OwnTimes, StepFailure>,
-    publish: impl FnOnce(TempDir, OwnTimes, &KnownContents) -> Result<Published, StoreError>,
+    publish: impl FnOnce(TempDir, OwnTimes, Known) -> Result<Published, StoreError>,
 ) -> Result<(StepRecord, Published), StepFailure> {
     let started = Instant::now();
     let outcome = make(&making, log);
@@ -167,7 +167,7 @@ fn make_layer(
         Ok(times) => times,
         Err(failure) => return Err(failure.leaving(temp)),
     };
-    let published = publish(temp, times, &known).map_err(StepFailure::store)?;
+    let published = publish(temp, times, known).map_err(StepFailure::store)?;
     let layer = &published.layer;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };

@@ -26,6 +26,14 @@ pub struct Entry {
     pub capability: Option<Vec<u8>>,
 }
 
+impl Entry {
+    /// One that hides what is below.
+    pub fn whiteout(path: Vec<u8>) -> Self {
+        let kind = EntryKind::Whiteout;
+        Self { path, kind, mode: 0, uid: 0, gid: 0, mtime: Timestamp::EPOCH, capability: None }
+    }
+}
+
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {

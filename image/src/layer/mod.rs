@@ -63,8 +63,8 @@ pub use normalize::{Author, normalize};
 pub use owner::{Owner, Owners};
 pub(crate) use remove::remove_tree;
 pub use seal::{
-    Identified, Listing, Sealed, TarSummary, diff_id, has_times_after, identify, identity, listed_tar, seal,
-    write_clamped_tar, write_known_tar, write_tar,
+    Identified, Known, Listing, Sealed, TarSummary, diff_id, has_times_after, identify, identity, listed_tar,
+    seal, write_clamped_tar, write_known_tar, write_tar,
 };
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
 pub(crate) use twin::{ParentLooks, dress, looks_below, make_twin};

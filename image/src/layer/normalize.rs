@@ -5,6 +5,7 @@
 //! instead, and so do we: what is equal below goes out of the upper directory again, and an opaque directory gets
 //! one whiteout for each name that is really gone.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs::File;
@@ -28,7 +29,7 @@ const PIECE: usize = 64 * 1024;
 /// as the process left them.
 ///
 /// Beyond spec 8.2, files that look the same are compared by content whatever their times say: a program can set
-/// those.
+/// those. Returns whether anything had to be altered.
 ///
 /// # Errors
 /// When a system call fails; the directory is then not a layer.
@@ -37,10 +38,12 @@ pub fn normalize(
     lower: &View,
     flavour: Flavour,
     author: Author,
-) -> Result<(), LayerError> {
+) -> Result<bool, LayerError> {
     let below = (lower.root().depth() > 0).then(|| lower.root().clone());
-    let dir = Upper { fd: reopen(upper)?, path: Vec::new(), below, hides: false, author };
-    dir.visit(flavour).map(drop)
+    let altered = Cell::new(false);
+    let dir = Upper { fd: reopen(upper)?, path: Vec::new(), below, hides: false, author, altered: &altered };
+    dir.visit(flavour)?;
+    Ok(altered.get())
 }
 
 /// Who wrote the upper directory.
@@ -57,7 +60,7 @@ fn reopen(dir: BorrowedFd<'_>) -> Result<OwnedFd, LayerError> {
 }
 
 /// A directory of the upper tree.
-struct Upper {
+struct Upper<'a> {
     fd: OwnedFd,
     path: Vec<u8>,
     /// The directory of the same path below, if there is one.
@@ -65,6 +68,8 @@ struct Upper {
     /// Nothing of `below` shows through: the directory, or one above it, is opaque.
     hides: bool,
     author: Author,
+    /// Something was removed or made.
+    altered: &'a Cell<bool>,
 }
 
 /// What became of an entry.
@@ -75,7 +80,7 @@ enum Verdict {
     Same,
 }
 
-impl Upper {
+impl Upper<'_> {
     /// Normalises everything inside. Says whether anything of it is a change.
     fn visit(&self, flavour: Flavour) -> Result<Verdict, LayerError> {
         let before = at::stat(self.fd.as_fd()).map_err(LayerError::io("stat", &self.path))?;
@@ -136,6 +141,7 @@ impl Upper {
             }
         };
         if same {
+            self.altered.set(true);
             sys::unlinkat(&self.fd, name, AtFlags::empty()).map_err(self.failed("remove", name))?;
         }
         Ok(if same { Verdict::Same } else { Verdict::Changed })
@@ -160,9 +166,11 @@ impl Upper {
             hides: self.hides || opaque,
             fd,
             author: self.author,
+            altered: self.altered,
         };
         let inside = dir.visit(flavour)?;
         if opaque {
+            self.altered.set(true);
             sys::fremovexattr(&dir.fd, flavour.opaque())
                 .map_err(LayerError::io("change the attributes of", &dir.path))?;
         }
@@ -175,6 +183,7 @@ impl Upper {
         if inside == Verdict::Changed || !same_itself {
             return Ok(Verdict::Changed);
         }
+        self.altered.set(true);
         sys::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(self.failed("remove", name))?;
         Ok(Verdict::Same)
     }
@@ -226,6 +235,7 @@ impl Upper {
     }
 
     fn whiteout(&self, gone: &Node) -> Result<(), LayerError> {
+        self.altered.set(true);
         sys::mknodat(&self.fd, gone.name(), FileType::CharacterDevice, Mode::empty(), 0)
             .map_err(LayerError::child("make a whiteout for", &self.path, gone.name()))
     }

@@ -13,7 +13,7 @@ use super::error::LayerError;
 use super::flavour::Flavour;
 use super::identity::{Identity, OwnTimes};
 use super::stream::{Streamed, copy, stream};
-use super::walk::walk;
+use super::walk::{self, walk};
 use crate::digest::{DiffId, LayerId};
 use crate::time::Timestamp;
 
@@ -42,6 +42,15 @@ pub struct Sealed {
     pub bytes: u64,
 }
 
+/// What is known of a layer's directory by who filled it, and need not be read again.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What is in some of its files.
+    pub contents: KnownContents,
+    /// All of its entries, if they are known.
+    pub listing: Option<Listing>,
+}
+
 /// The identity of a layer's directory, and how much it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identified {
@@ -58,6 +67,12 @@ pub struct Identified {
 pub struct Listing(Vec<Entry>);
 
 impl Listing {
+    /// Those of a layer that was written a moment ago, by who knows what it wrote. They are in canonical order: each
+    /// directory before what is in it, the entries of a directory sorted by the bytes of their names.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        Self(entries)
+    }
+
     /// How many entries there are.
     pub fn count(&self) -> u64 {
         self.0.len() as u64
@@ -69,10 +84,10 @@ impl Listing {
 /// # Errors
 /// When something of the layer cannot be read.
 pub fn identity(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Result<LayerId, LayerError> {
-    identify(dir, flavour, times, &KnownContents::new()).map(|identified| identified.identity)
+    identify(dir, flavour, times, Known::default()).map(|identified| identified.identity)
 }
 
-/// As [`identity`], with the counts that come along. Files whose content is `known` are not read.
+/// As [`identity`], with what comes along. What is `known` is not read.
 ///
 /// # Errors
 /// When something of the layer cannot be read.
@@ -80,11 +95,11 @@ pub fn identify(
     dir: BorrowedFd<'_>,
     flavour: Flavour,
     times: OwnTimes,
-    known: &KnownContents,
+    known: Known,
 ) -> Result<Identified, LayerError> {
-    let entries = walk(dir, flavour)?;
-    let pieces = content::unknown_pieces(&entries, known);
-    let hash = |piece: &Piece| content::hash(dir, &entries, piece, known);
+    let (entries, _) = known_or_walked(dir, flavour, known.listing)?;
+    let pieces = content::unknown_pieces(&entries, &known.contents);
+    let hash = |piece: &Piece| content::hash(dir, &entries, piece, &known.contents);
     let contents = if pieces.len() < THREADS_FROM {
         pieces.iter().map(hash).collect::<Result<Vec<_>, _>>()?
     } else {
@@ -172,16 +187,36 @@ pub fn seal(
     dir: BorrowedFd<'_>,
     flavour: Flavour,
     times: OwnTimes,
-    known: &KnownContents,
+    known: Known,
     out: Option<&mut dyn Write>,
 ) -> Result<Sealed, LayerError> {
-    let entries = walk(dir, flavour)?;
+    let (entries, capabilities) = known_or_walked(dir, flavour, known.listing)?;
     let (count, bytes) = (entries.len() as u64, content_size(&entries));
-    let reading = Reading { hashes: Some(known), ..unlisted(dir, &entries) };
+    let reading = Reading { root: dir, entries: &entries, capabilities, hashes: Some(&known.contents) };
     let Streamed { tar, contents } = stream(&reading, out)?;
     let pieces = content::pieces(&entries);
     let (identity, _) = combine(entries, pieces.iter().zip(contents), times);
     Ok(Sealed { identity, tar, entries: count, bytes })
+}
+
+/// The entries of a layer, and whether they say which capabilities files have.
+fn known_or_walked(
+    dir: BorrowedFd<'_>,
+    flavour: Flavour,
+    listing: Option<Listing>,
+) -> Result<(Vec<Entry>, Capabilities), LayerError> {
+    let Some(Listing(entries)) = listing else { return Ok((walk(dir, flavour)?, Capabilities::Unknown)) };
+    if cfg!(debug_assertions) {
+        let whole_seconds =
+            |entry: &Entry| Entry { mtime: Timestamp::new(entry.mtime.secs, 0), ..entry.clone() };
+        let walked: Vec<Entry> = walk::entries(dir, flavour)?.iter().map(whole_seconds).collect();
+        assert_eq!(
+            entries.iter().map(whole_seconds).collect::<Vec<_>>(),
+            walked,
+            "what was said to be there"
+        );
+    }
+    Ok((entries, Capabilities::Listed))
 }
 
 /// Reading entries as a walk finds them, for nothing but the tar.

@@ -123,7 +123,8 @@ fn read_ahead(
     buffers: &Buffers,
     mut take: impl FnMut(Read) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
-    let readers = thread::available_parallelism().map_or(1, |cores| cores.get().clamp(2, 4) - 1);
+    // Even where two processors have enough to do: one reader waits for the disk while the other does not.
+    let readers = thread::available_parallelism().map_or(1, |cores| cores.get().clamp(2, 4));
     let window = &Window::new(pieces.len());
     let read = &|index: usize| reading.piece(&pieces[index], buffers.get());
     thread::scope(|scope| {

@@ -11,7 +11,6 @@ use super::entry::{CAPABILITY, Entry, EntryKind, file_type, is_whiteout, mtime, 
 use super::error::LayerError;
 use super::flavour::Flavour;
 use super::fs as at;
-use crate::time::Timestamp;
 
 /// So many directories of one depth are worth more than one thread.
 const PARALLEL_DIRS: usize = 24;
@@ -164,8 +163,7 @@ fn assemble(mut listings: Vec<Listing>) -> Result<Vec<Entry>, LayerError> {
 fn entry(path: Vec<u8>, child: &Child) -> Entry {
     let stat = &child.stat;
     if is_whiteout(stat) {
-        let kind = EntryKind::Whiteout;
-        return Entry { path, kind, mode: 0, uid: 0, gid: 0, mtime: Timestamp::EPOCH, capability: None };
+        return Entry::whiteout(path);
     }
     let (major, minor) = (stat.stx_rdev_major, stat.stx_rdev_minor);
     let kind = match file_type(stat) {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::layers::{Came, Layer, Meta, Origin, diff_id_path, foreign_id, layer_path};
 use super::{Store, StoreError, TempDir};
 use crate::digest::{DiffId, LayerId};
-use crate::layer::{self, Identified, KnownContents, Listing, OwnTimes, Sealed};
+use crate::layer::{self, Identified, Known, Listing, OwnTimes, Sealed};
 
 /// A layer that was just published.
 #[derive(Debug)]
@@ -34,11 +34,10 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read, or not moved to its place.
     pub fn publish_layer(&self, temp: TempDir, times: OwnTimes) -> Result<Layer, StoreError> {
-        self.publish_layer_knowing(temp, times, &KnownContents::new()).map(|published| published.layer)
+        self.publish_layer_knowing(temp, times, Known::default()).map(|published| published.layer)
     }
 
-    /// The same where some contents are known, as those of files that are links to other layers' are: they are not
-    /// read for the layer's identity.
+    /// The same where something is known of the folder: that is not read for the layer's identity.
     ///
     /// # Errors
     /// As [`Store::publish_layer`].
@@ -46,7 +45,7 @@ impl Store {
         &self,
         temp: TempDir,
         times: OwnTimes,
-        known: &KnownContents,
+        known: Known,
     ) -> Result<Published, StoreError> {
         let Identified { identity, bytes, listing } = self.identify(&temp, times, known)?;
         let meta = self.meta(identity, listing.count(), bytes, Origin::Built(times));
@@ -62,7 +61,7 @@ impl Store {
         &self,
         temp: TempDir,
         times: OwnTimes,
-        known: &KnownContents,
+        known: Known,
     ) -> Result<Layer, StoreError> {
         let sealed = self.seal(&temp, times, known)?;
         self.publish_sealed(temp, times, &sealed)
@@ -86,7 +85,7 @@ impl Store {
     ) -> Result<Layer, StoreError> {
         let Came { diff_id, blob, implied } = came;
         let Identified { identity, bytes, listing } =
-            self.identify(&temp, OwnTimes::KeepAll, &KnownContents::new())?;
+            self.identify(&temp, OwnTimes::KeepAll, Known::default())?;
         let origin = Origin::Foreign { diff_id, blob };
         let meta = Meta { implied, ..self.meta(identity, listing.count(), bytes, origin) };
         self.publish(temp, id, meta).map(|(layer, _)| layer)
@@ -105,24 +104,19 @@ impl Store {
         id: LayerId,
         diff_id: DiffId,
     ) -> Result<Option<Layer>, StoreError> {
-        let sealed = self.seal(&temp, times, &KnownContents::new())?;
+        let sealed = self.seal(&temp, times, Known::default())?;
         if sealed.identity != id || sealed.tar.diff_id != diff_id {
             return Ok(None);
         }
         self.publish_sealed(temp, times, &sealed).map(Some)
     }
 
-    fn identify(
-        &self,
-        temp: &TempDir,
-        times: OwnTimes,
-        known: &KnownContents,
-    ) -> Result<Identified, StoreError> {
+    fn identify(&self, temp: &TempDir, times: OwnTimes, known: Known) -> Result<Identified, StoreError> {
         let dir = open_fs_of(temp)?;
         layer::identify(dir.as_fd(), self.flavour(), times, known).map_err(StoreError::layer(None))
     }
 
-    fn seal(&self, temp: &TempDir, times: OwnTimes, known: &KnownContents) -> Result<Sealed, StoreError> {
+    fn seal(&self, temp: &TempDir, times: OwnTimes, known: Known) -> Result<Sealed, StoreError> {
         let dir = open_fs_of(temp)?;
         layer::seal(dir.as_fd(), self.flavour(), times, known, None).map_err(StoreError::layer(None))
     }

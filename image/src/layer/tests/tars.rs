@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::support::{Archive, Scratch, flavour, is_root, skip_unless_root};
 use crate::digest::Digest;
 use crate::layer::{
-    KnownContents, OwnTimes, diff_id, identify, identity, listed_tar, seal, write_known_tar, write_tar,
+    Known, KnownContents, OwnTimes, diff_id, identify, identity, listed_tar, seal, write_known_tar, write_tar,
 };
 use crate::time::Timestamp;
 
@@ -165,8 +165,7 @@ fn large_layers_are_the_same_with_threads() {
     let tar = tar_of(&scratch);
     let fd = scratch.fd();
     let mut out = Vec::new();
-    let sealed =
-        seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, &KnownContents::new(), Some(&mut out)).unwrap();
+    let sealed = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, Known::default(), Some(&mut out)).unwrap();
     assert!(out == tar);
     let identity = identity(fd.as_fd(), flavour(), OwnTimes::KeepAll).unwrap();
     assert_eq!(sealed.identity, identity);
@@ -178,11 +177,13 @@ fn large_layers_are_the_same_with_threads() {
         .extend((0..2000).map(|index| {
             (format!("many/{index}").into_bytes(), *blake3::hash(&content[..index]).as_bytes())
         }));
-    let knowing = |known: &KnownContents| identify(fd.as_fd(), flavour(), OwnTimes::KeepAll, known).unwrap();
+    let known_to = |contents: &KnownContents| Known { contents: contents.clone(), listing: None };
+    let knowing =
+        |known: &KnownContents| identify(fd.as_fd(), flavour(), OwnTimes::KeepAll, known_to(known)).unwrap();
     let nothing = KnownContents::new();
     assert_eq!(knowing(&known).identity, identity);
     assert_eq!(knowing(&known).bytes, knowing(&nothing).bytes);
-    let again = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, &known, None).unwrap();
+    let again = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, known_to(&known), None).unwrap();
     assert_eq!(again, sealed);
     assert_eq!(listed_tar(fd.as_fd(), &knowing(&known).listing).unwrap(), sealed.tar);
     let mut unhashed = Vec::new();
