@@ -1,7 +1,7 @@
 //! Pulling and pushing, against Debian's `docker-registry` on loopback.
 
-use crate::support::Sandbox;
 use crate::support::registry::{Registry, htpasswd};
+use crate::support::{Outcome, Sandbox};
 
 /// The ID of an image.
 fn id(sandbox: &Sandbox, name: &str) -> String {
@@ -59,6 +59,41 @@ fn all_tags_of_a_repository() {
     there.rbuild(&["push", "-a", "nothing/here"]).ended_with(1).saying("does not exist locally");
     let found = there.rbuild(&["search", "--format", "{{.Name}}", &repository]).succeeded();
     assert_eq!(found.stdout, format!("{repository}\n"));
+}
+
+#[test]
+fn transfers_are_told_as_objects() {
+    let Some(registry) = Registry::start(None) else { return };
+    let (name, copy) = (format!("{}/one:1", registry.address), format!("{}/two:1", registry.address));
+    let here = Sandbox::new();
+    here.build("FROM scratch\nCOPY Dockerfile /\n", &["-t", &name]).succeeded();
+    here.rbuild(&["tag", &name, &copy]).succeeded();
+    let states = |outcome: &Outcome| -> Vec<String> {
+        let events = outcome.events();
+        let layers = events.iter().filter(|event| event["type"] == "layer");
+        layers.map(|event| event["state"].as_str().expect("text").to_owned()).collect()
+    };
+    let pushed = here.rbuild(&["push", "--progress=json", &name]).succeeded();
+    assert_eq!(states(&pushed), ["compressing", "transferring", "pushed"], "{pushed}");
+    let events = pushed.events();
+    let bytes = events.iter().rfind(|event| event["type"] == "bytes").expect("bytes");
+    assert!(bytes["done"] == bytes["total"] && bytes["image"] == *name, "{pushed}");
+    let (first, last) = (&events[0], events.last().expect("an end"));
+    assert!(first["type"] == "push" && last["type"] == "pushed", "{pushed}");
+    assert!(pushed.stdout.contains(last["digest"].as_str().expect("a digest")), "{pushed}");
+    assert_eq!(states(&here.rbuild(&["push", "--progress=json", &name]).succeeded()), ["exists"]);
+    assert_eq!(states(&here.rbuild(&["push", "--progress=json", &copy]).succeeded()), ["mounted"]);
+
+    let there = Sandbox::new();
+    let pulled = there.rbuild(&["pull", "--progress=json", &name]).succeeded();
+    assert_eq!(states(&pulled), ["waiting", "transferring", "done"], "{pulled}");
+    let end = pulled.events().pop().expect("an end");
+    assert!(end["type"] == "pulled" && end["new"] == true && end["digest"] == last["digest"], "{pulled}");
+    let failed = there.rbuild(&["pull", "--progress=json", &format!("{name}2")]).ended_with(1);
+    assert_eq!(failed.events().pop().expect("an end")["type"], "error", "{failed}");
+    let built =
+        there.build("FROM scratch\nCOPY Dockerfile /x\n", &["-t", &copy, "--push", "--progress=json"]);
+    assert_eq!(built.succeeded().events().pop().expect("an end")["type"], "pushed");
 }
 
 #[test]

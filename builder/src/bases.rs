@@ -1,7 +1,9 @@
 //! Base images: found in the store, else pulled; or what a lock says. No connection is opened for what the store has.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use rbuild_image::platform::Platform;
@@ -16,14 +18,22 @@ use crate::event::{Event, Observer};
 use crate::lock::{ImagePin, LockError, Pin, Pins};
 use crate::recipe::Named;
 
+/// So many images are fetched at once; each of them fetches several layers at once.
+const IMAGES_AT_ONCE: usize = 4;
+
 /// Finds base images, and remembers what the plan's numbers stand for.
 pub(crate) struct StoreBases<'a> {
     store: &'a Store,
     source: Option<Source<'a>>,
     images: Vec<Arc<Image>>,
     named: Vec<Named>,
-    pending: RefCell<Vec<PendingBase>>,
+    pending: Mutex<Vec<PendingBase>>,
+    /// What was fetched before it was asked for.
+    fetched: HashMap<Key, Image>,
 }
+
+/// A name as it is meant, and a platform.
+type Key = (Reference, String);
 
 /// Where images come from that are not in the store.
 pub(crate) struct Source<'a> {
@@ -56,18 +66,19 @@ impl Name<'_> {
 impl<'a> StoreBases<'a> {
     /// From the store only.
     pub(crate) fn new(store: &'a Store) -> Self {
-        Self { store, source: None, images: Vec::new(), named: Vec::new(), pending: RefCell::default() }
+        Self {
+            store,
+            source: None,
+            images: Vec::new(),
+            named: Vec::new(),
+            pending: Mutex::default(),
+            fetched: HashMap::new(),
+        }
     }
 
     /// From the store and from registries.
     pub(crate) fn pulling(store: &'a Store, source: Source<'a>) -> Self {
-        Self {
-            store,
-            source: Some(source),
-            images: Vec::new(),
-            named: Vec::new(),
-            pending: RefCell::default(),
-        }
+        Self { source: Some(source), ..Self::new(store) }
     }
 
     /// The images, by [`BaseId`], and by the names that were asked for.
@@ -77,7 +88,7 @@ impl<'a> StoreBases<'a> {
 
     /// The images that were not pulled yet.
     pub(crate) fn take_pending(&self) -> Vec<PendingBase> {
-        self.pending.take()
+        std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn find(&self, name: &str, platform: &str) -> Result<Image, String> {
@@ -223,7 +234,7 @@ impl<'a> StoreBases<'a> {
         if source.lazily {
             let (pending, image) =
                 PendingBase::describe(self.store, source.registry, reference, options, source.observer)?;
-            self.pending.borrow_mut().push(pending);
+            self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(pending);
             return Ok(image);
         }
         let image = reference.canonical();
@@ -234,6 +245,56 @@ impl<'a> StoreBases<'a> {
             source.registry.resolve_or_pull(self.store, reference, &options, Policy::Always, &told)?;
         source.observer.on(Event::Pulled { image: &image, duration: begun.elapsed() });
         Ok(found.image)
+    }
+
+    /// Whether a registry has to be asked about a name.
+    fn has_to_ask(&self, source: &Source<'_>, (name, platform): &Key) -> bool {
+        let (Policy::Missing, Ok(platform)) = (source.policy, platform.parse::<Platform>()) else {
+            return true;
+        };
+        let pin = source.pins.image(&name.canonical());
+        if source.pins.learns() || !matches!(pin, Ok(Pin::Free)) {
+            return true;
+        }
+        let id = self.store.named_for(name, &platform).ok().flatten();
+        let image = id.and_then(|id| self.store.image(id).ok().flatten());
+        image.is_none_or(|image| !platform.accepts(&image.config.platform()))
+    }
+
+    /// Finds several images at once. The first that cannot be had ends the search for the others.
+    fn find_all(
+        &self,
+        source: &Source<'_>,
+        wanted: &[(usize, &str, Key)],
+    ) -> Result<Vec<(Key, Image)>, (usize, String)> {
+        let next = AtomicUsize::new(0);
+        let state = Mutex::new((Vec::new(), None));
+        let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            while let Some((at, name, key)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if lock().1.is_some() {
+                    return;
+                }
+                match self.find(name, &key.1) {
+                    Ok(image) => lock().0.push((key.clone(), image)),
+                    Err(message) => {
+                        lock().1.get_or_insert((*at, message));
+                        // The build has failed, and nothing more is asked of registries.
+                        source.registry.shut_down();
+                        return;
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..IMAGES_AT_ONCE.min(wanted.len()) {
+                scope.spawn(work);
+            }
+        });
+        match state.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            (_, Some(failure)) => Err(failure),
+            (found, None) => Ok(found),
+        }
     }
 
     /// One number for one image, however often it is asked for.
@@ -247,18 +308,53 @@ impl<'a> StoreBases<'a> {
 }
 
 impl Bases for StoreBases<'_> {
+    fn expect(&mut self, requests: &[BaseRequest<'_>]) -> Result<(), (usize, String)> {
+        let Some(source) = self.source.as_ref().filter(|source| source.policy != Policy::Never) else {
+            return Ok(());
+        };
+        let mut wanted: Vec<(usize, &str, Key)> = Vec::new();
+        for (at, request) in requests.iter().enumerate() {
+            let name = plain(request.name);
+            let Some(key) = key(name, request.platform) else { continue };
+            let is_known =
+                self.fetched.contains_key(&key) || wanted.iter().any(|(_, _, other)| *other == key);
+            if !is_known && self.has_to_ask(source, &key) {
+                wanted.push((at, name, key));
+            }
+        }
+        if wanted.len() > 1 {
+            let found = self.find_all(source, &wanted)?;
+            self.fetched.extend(found);
+        }
+        Ok(())
+    }
+
     fn resolve(&mut self, request: &BaseRequest<'_>) -> Result<Base, String> {
-        let name = request.name.strip_prefix("docker-image://").unwrap_or(request.name);
-        let image = if crate::layouts::is_local(name) {
-            crate::layouts::load(self.store, name, request.platform)?
-        } else {
-            self.find(name, request.platform)?
+        let name = plain(request.name);
+        let fetched = key(name, request.platform).and_then(|key| self.fetched.get(&key).cloned());
+        let image = match fetched {
+            Some(image) => image,
+            None if crate::layouts::is_local(name) => {
+                crate::layouts::load(self.store, name, request.platform)?
+            }
+            None => self.find(name, request.platform)?,
         };
         let (id, image) = self.number(image);
         let (name, platform) = (request.name.to_owned(), request.platform.to_owned());
         self.named.push(Named { name, platform, image: image.id });
         Ok(base(id, &image))
     }
+}
+
+/// None for what is no name of an image.
+fn key(name: &str, platform: &str) -> Option<Key> {
+    let reference = name.parse::<Reference>().ok().filter(|_| !crate::layouts::is_local(name))?;
+    Some((reference.with_default_tag(), platform.to_owned()))
+}
+
+/// A request as a registry is asked: `docker-image://` before a name says nothing.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("docker-image://").unwrap_or(name)
 }
 
 /// What a plan has to know of an image.

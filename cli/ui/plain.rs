@@ -39,6 +39,10 @@ struct State<W> {
     /// The step that the last line was about.
     speaking: Option<StepRef>,
     exports: usize,
+    /// Base images on their way.
+    pulling: usize,
+    /// One of them began while others were.
+    several: bool,
     /// So many bytes of each step's output are shown; None for all.
     limit: Option<u64>,
 }
@@ -56,7 +60,16 @@ struct Run {
 impl<W: Write> Plain<W> {
     /// Lines to `out`.
     pub(super) fn new(out: W, limit: Option<u64>, style: Style) -> Self {
-        let state = State { out, steps: Vec::new(), runs: Vec::new(), speaking: None, exports: 0, limit };
+        let state = State {
+            out,
+            steps: Vec::new(),
+            runs: Vec::new(),
+            speaking: None,
+            exports: 0,
+            pulling: 0,
+            several: false,
+            limit,
+        };
         Self { state: Mutex::new(state), style }
     }
 }
@@ -136,6 +149,8 @@ impl<W: Write + Send> Observer for Plain<W> {
         match event {
             Event::Pulling { image } => {
                 state.speaking = None;
+                state.several = state.pulling > 0;
+                state.pulling += 1;
                 let _ = writeln!(text, "#0 pulling {image}");
             }
             Event::Pull { event, .. } => {
@@ -143,8 +158,11 @@ impl<W: Write + Send> Observer for Plain<W> {
                     let _ = writeln!(text, "#0 {line}");
                 }
             }
-            Event::Pulled { duration, .. } => {
-                let _ = writeln!(text, "#0 DONE {:.1}s\n", duration.as_secs_f64());
+            Event::Pulled { image, duration } => {
+                state.pulling = state.pulling.saturating_sub(1);
+                let which = if state.several { format!(" {image}") } else { String::new() };
+                let blank = if state.pulling == 0 { "\n" } else { "" };
+                let _ = writeln!(text, "#0 DONE{which} {:.1}s{blank}", duration.as_secs_f64());
             }
             Event::Planned(steps) => {
                 state.steps = steps.to_vec();

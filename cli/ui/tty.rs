@@ -4,6 +4,7 @@
 //! The build's threads only note what happened. A thread of the view draws, ten times a second. The cursor is
 //! never hidden and the terminal never put into another mode, so there is nothing that a kill could leave behind.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -46,7 +47,8 @@ struct State {
     ended: usize,
     cached: usize,
     exporting: Option<ProgressBar>,
-    pulling: Option<Pulling>,
+    /// By image.
+    pulling: BTreeMap<String, Pulling>,
 }
 
 /// A base image on its way.
@@ -75,7 +77,7 @@ impl Tty {
             ended: 0,
             cached: 0,
             exporting: None,
-            pulling: None,
+            pulling: BTreeMap::new(),
         };
         let shared = Arc::new(Shared { bars, state: Mutex::new(state), stop: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
@@ -162,10 +164,10 @@ impl Observer for Tty {
             Event::Pulling { image } => {
                 let bar = self.shared.bars.insert_before(&state.summary, line());
                 bar.set_message(format!("=> pulling {image}"));
-                state.pulling = Some(Pulling { bar, sum: Sum::default() });
+                state.pulling.insert(image.to_owned(), Pulling { bar, sum: Sum::default() });
             }
             Event::Pull { image, event } => {
-                if let Some(pulling) = &mut state.pulling
+                if let Some(pulling) = state.pulling.get_mut(image)
                     && pulling.sum.add(event)
                 {
                     pulling.bar.set_message(format!("=> pulling {image}  {}", pulling.sum.text()));
@@ -175,7 +177,7 @@ impl Observer for Tty {
                 }
             }
             Event::Pulled { image, duration } => {
-                if let Some(pulling) = state.pulling.take() {
+                if let Some(pulling) = state.pulling.remove(image) {
                     pulling.bar.finish_and_clear();
                 }
                 let done = self.style.good("DONE  ");

@@ -109,8 +109,8 @@ impl Registry {
         if !self.shared.http.may_be_insecure(host) {
             return Ok(with("https"));
         }
-        let mut probed = self.shared.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = probed.iter().find(|endpoint| endpoint.host() == host) {
+        let probed = || self.shared.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = probed().iter().find(|endpoint| endpoint.host() == host) {
             return Ok(found.clone());
         }
         let encrypted = with("https");
@@ -119,7 +119,8 @@ impl Registry {
         let request =
             Request { method: "GET", uri, headers: &headers, authorization: None, payload: Payload::Empty };
         let found = if self.shared.http.send(request).is_ok() { encrypted } else { with("http") };
-        probed.push(found.clone());
+        // Others may have found out the same meanwhile.
+        probed().push(found.clone());
         Ok(found)
     }
 

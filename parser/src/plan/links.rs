@@ -89,6 +89,18 @@ impl<'a> Links<'a> {
         self.options.contexts.get(key)
     }
 
+    /// The image that an origin is, by the text that it is resolved by.
+    pub(super) fn image<'o>(&'o self, origin: &'o Origin) -> Option<&'o str> {
+        match origin {
+            Origin::Image(name) => Some(name),
+            Origin::Context(key) => match self.named(key) {
+                Some(NamedContext::Image(text)) if text != "docker-image://scratch" => Some(text),
+                _ => None,
+            },
+            Origin::Scratch | Origin::Stage(_) => None,
+        }
+    }
+
     /// What `COPY --from` means.
     pub(super) fn copy_from(&self, from: &str) -> Result<Origin, PlanError> {
         if from.contains('$') {

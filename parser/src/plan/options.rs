@@ -65,6 +65,12 @@ pub struct Base {
 pub trait Bases {
     /// Resolves one image. The error is a sentence for the user, in BuildKit's words where it has some.
     fn resolve(&mut self, request: &BaseRequest<'_>) -> Result<Base, String>;
+
+    /// Hears which images will be resolved, as far as that can be known before the first of them is: whoever has to
+    /// fetch them can fetch them at once. The error says which of them cannot be had, as [`Bases::resolve`] would.
+    fn expect(&mut self, _requests: &[BaseRequest<'_>]) -> Result<(), (usize, String)> {
+        Ok(())
+    }
 }
 
 /// A plan, and what should be written differently in the Dockerfile.

@@ -6,8 +6,8 @@ use super::Planner;
 use crate::instruction::{Instruction, Kind};
 use crate::parse::parse_trigger;
 use crate::plan::from::Bound;
-use crate::plan::links::{Edge, Origin, refuse_cycles};
-use crate::plan::options::{Base, BaseRequest, NamedContext, PlanError};
+use crate::plan::links::{Edge, Links, Origin, refuse_cycles};
+use crate::plan::options::{Base, BaseRequest, PlanError};
 use crate::plan::state::State;
 use crate::source::LineRange;
 use crate::suggest::with_suggestion;
@@ -53,6 +53,7 @@ impl Planner<'_> {
         refuse_cycles(&edges, &links.titles)?;
         loop {
             let reachable = if everything { vec![true; bound.len()] } else { closure(&edges, target) };
+            self.announce(bound, &reachable)?;
             let mut more = false;
             for index in (0..bound.len()).filter(|index| reachable[*index]) {
                 if self.triggers[index].is_none() {
@@ -69,6 +70,38 @@ impl Planner<'_> {
                 return Ok(reachable);
             }
         }
+    }
+
+    /// Says which images the stages ask for that were not resolved yet.
+    fn announce(&mut self, bound: &[Bound], reachable: &[bool]) -> Result<(), PlanError> {
+        let links = Rc::clone(&self.links);
+        let target = self.target_platform.format();
+        let mut wanted: Vec<(String, String, LineRange)> = Vec::new();
+        let mut add = |origin: &Origin, platform: &str, lines| {
+            let Some(name) = links.image(origin) else { return };
+            let key = (name.to_owned(), platform.to_owned());
+            let is_known = wanted.iter().any(|(name, platform, _)| *name == key.0 && *platform == key.1);
+            if !is_known && !self.images.contains_key(&key) {
+                wanted.push((key.0, key.1, lines));
+            }
+        };
+        for (index, from) in bound.iter().enumerate().filter(|(index, _)| reachable[*index]) {
+            add(&from.origin, &from.platform.format(), from.lines);
+            let instructions = self.file.stages[index].instructions.iter();
+            for instruction in instructions.filter(|_| !from.replaced) {
+                for origin in links.origins(instruction).map_err(|error| error.at(instruction.lines))? {
+                    add(&origin, &target, instruction.lines);
+                }
+            }
+        }
+        let requests: Vec<BaseRequest<'_>> = wanted
+            .iter()
+            .map(|(name, platform, lines)| BaseRequest { name, platform, lines: *lines })
+            .collect();
+        self.bases.expect(&requests).map_err(|(at, message)| {
+            let (name, _, lines) = &wanted[at];
+            unresolved(&self.links, name, message).at(*lines)
+        })
     }
 
     fn read_triggers(&mut self, from: &Bound, bound: &[Bound]) -> Result<Rc<[Instruction]>, PlanError> {
@@ -95,15 +128,9 @@ impl Planner<'_> {
 
     /// The image that a stage starts from, if it is one.
     pub(super) fn image_of(&mut self, from: &Bound) -> Result<Option<Rc<Image>>, PlanError> {
-        let name = match &from.origin {
-            Origin::Image(name) => name.clone(),
-            Origin::Context(key) => match self.links.named(key) {
-                Some(NamedContext::Image(text)) if text != "docker-image://scratch" => text.clone(),
-                _ => return Ok(None),
-            },
-            Origin::Scratch | Origin::Stage(_) => return Ok(None),
-        };
-        self.resolve(&name, &from.platform.format(), from.lines).map(Some)
+        let links = Rc::clone(&self.links);
+        let Some(name) = links.image(&from.origin) else { return Ok(None) };
+        self.resolve(name, &from.platform.format(), from.lines).map(Some)
     }
 
     fn resolve(&mut self, name: &str, platform: &str, lines: LineRange) -> Result<Rc<Image>, PlanError> {
@@ -112,14 +139,20 @@ impl Planner<'_> {
             return Ok(Rc::clone(image));
         }
         let request = BaseRequest { name, platform, lines };
-        let base = self.bases.resolve(&request).map_err(|message| {
-            let known = self.links.names().chain(COMMON_IMAGES);
-            PlanError::new(with_suggestion(message, name, known, true)).at(lines)
-        })?;
+        let base = self
+            .bases
+            .resolve(&request)
+            .map_err(|message| unresolved(&self.links, name, message).at(lines))?;
         let image = Rc::new(Image { state: State::image(&base), base });
         self.images.insert(key, Rc::clone(&image));
         Ok(image)
     }
+}
+
+/// Why there is no such image, with the name that may have been meant.
+fn unresolved(links: &Links<'_>, name: &str, message: String) -> PlanError {
+    let known = links.names().chain(COMMON_IMAGES);
+    PlanError::new(with_suggestion(message, name, known, true))
 }
 
 /// The stages that `target` needs, itself included.
