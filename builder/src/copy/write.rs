@@ -61,8 +61,8 @@ pub(crate) fn write(
     writer.more_names()?;
     writer.finish_dir(upper, ROOT, b"")?;
     let listing = if writer.has_xattrs.into_inner() { None } else { listing::listing(&tree, writer.started) };
-    let contents = writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner).contents;
-    Ok(KnownLayer { contents, listing })
+    let Linked { contents, bytes, .. } = writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(KnownLayer { contents, linked_bytes: bytes, listing })
 }
 
 struct Writer<'t, 'a> {
@@ -89,6 +89,7 @@ struct Linked {
     inodes: HashSet<Inode>,
     /// What is known to be in them, by their paths in the new layer.
     contents: KnownContents,
+    bytes: u64,
 }
 
 impl Writer<'_, '_> {
@@ -276,12 +277,12 @@ impl Writer<'_, '_> {
         }
         if !source.is_folder() && meta.size > 0 && looks_as(meta, meta.size, with, mtime) {
             let twin = Twin { root: source.root_of(found.layer), path: at };
-            return self.link(twin, meta.inode, dir, name, path, known);
+            return self.link(twin, (meta.inode, meta.size), dir, name, path, known);
         }
         let Some(twin) = reuse.and_then(|(reuse, wanted)| reuse.find(wanted, path)) else { return false };
         match Meta::owned_at(twin.root, twin.path, self.owners) {
             Ok(there) if there.kind == Kind::File && looks_as(&there, meta.size, with, mtime) => {
-                self.link(twin, there.inode, dir, name, path, known)
+                self.link(twin, (there.inode, there.size), dir, name, path, known)
             }
             _ => false,
         }
@@ -290,7 +291,7 @@ impl Writer<'_, '_> {
     fn link(
         &self,
         twin: Twin<'_>,
-        inode: Inode,
+        (inode, size): (Inode, u64),
         dir: BorrowedFd<'_>,
         name: &[u8],
         path: &[u8],
@@ -303,7 +304,11 @@ impl Writer<'_, '_> {
         {
             return false;
         }
-        linked().contents.extend(known.map(|known| (path.to_vec(), known)));
+        if let Some(known) = known {
+            let mut linked = linked();
+            linked.contents.insert(path.to_vec(), known);
+            linked.bytes += size;
+        }
         true
     }
 

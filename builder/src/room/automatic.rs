@@ -57,7 +57,7 @@ pub fn after_build(store: &Store, budget: &Budget) -> Result<Option<Collected>, 
     // Somebody else is at it already.
     let Some(_lock) = lock(store)? else { return Ok(None) };
     forget_builds(store, Timestamp::new(now - BUILD_AGE, 0), LAST_BUILDS)?;
-    let (before, used) = (store.usage()?.total(), measure(store)?);
+    let Measured { total: before, cache: used } = measure(store)?;
     if used <= budget.keep(used, disk) {
         write(store, &format!("={used} {now}\n"))?;
         return Ok(None);
@@ -65,13 +65,21 @@ pub fn after_build(store: &Store, budget: &Budget) -> Result<Option<Collected>, 
     forget_nameless(store)?;
     let wish = Wish { budget: Some(*budget), min_log_age: LOG_AGE, ..Wish::default() };
     let items = collect(store, &wish)?.items;
-    write(store, &format!("={} {now}\n", measure(store)?))?;
-    let bytes = before.saturating_sub(store.usage()?.total());
+    let after = measure(store)?;
+    write(store, &format!("={} {now}\n", after.cache))?;
+    let bytes = before.saturating_sub(after.total);
     Ok((!items.is_empty() || bytes > 0).then_some(Collected { items, bytes }))
 }
 
-/// What no image with a name needs, in bytes: images whose names went to younger ones count as cache.
-fn measure(store: &Store) -> Result<u64, RoomError> {
+/// Bytes on the disk. To find them out, every file of the store is looked at.
+struct Measured {
+    /// Of everything.
+    total: u64,
+    /// Of what no image with a name needs: images whose names went to younger ones count as cache.
+    cache: u64,
+}
+
+fn measure(store: &Store) -> Result<Measured, RoomError> {
     let survey = Survey::of(store)?;
     let mut named: BTreeSet<ImageId> = BTreeSet::new();
     for (_, meaning) in store.names()? {
@@ -85,7 +93,8 @@ fn measure(store: &Store) -> Result<u64, RoomError> {
         .flat_map(|(_, layers)| layers.iter().copied())
         .collect();
     let nameless = survey.usage.layers.iter().filter(|(id, layer)| layer.images > 0 && !kept.contains(id));
-    Ok(survey.cache_bytes() + nameless.map(|(_, layer)| layer.bytes).sum::<u64>())
+    let cache = survey.cache_bytes() + nameless.map(|(_, layer)| layer.bytes).sum::<u64>();
+    Ok(Measured { total: survey.usage.total(), cache })
 }
 
 /// Removes images that have no name, are not of today, and that nobody uses.

@@ -45,8 +45,10 @@ pub struct Sealed {
 /// What is known of a layer's directory by who filled it, and need not be read again.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// What is in some of its files.
+    /// What is in the files that are links to those of other layers.
     pub contents: KnownContents,
+    /// Bytes of these files.
+    pub linked_bytes: u64,
     /// All of its entries, if they are known.
     pub listing: Option<Listing>,
 }

@@ -64,11 +64,12 @@ pub struct Came {
     pub implied: Vec<Vec<u8>>,
 }
 
+/// What a file takes of the disk beside its bytes: an inode, a name, and half a block at its end.
+pub(super) const OF_AN_ENTRY: u64 = 2048;
+
 impl Meta {
     /// Roughly what the layer takes of the disk, in bytes, with the blob in which it came.
     pub(super) fn room(&self) -> u64 {
-        /// Of a file: an inode, a name, and half a block at its end.
-        const OF_AN_ENTRY: u64 = 2048;
         let blob = match &self.origin {
             Origin::Foreign { blob: Some(blob), .. } => blob.size,
             Origin::Foreign { blob: None, .. } | Origin::Built(_) => 0,

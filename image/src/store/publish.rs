@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::layers::{Came, Layer, Meta, Origin, diff_id_path, foreign_id, layer_path};
+use super::layers::{Came, Layer, Meta, OF_AN_ENTRY, Origin, diff_id_path, foreign_id, layer_path};
 use super::{Store, StoreError, TempDir};
 use crate::digest::{DiffId, LayerId};
 use crate::layer::{self, Identified, Known, Listing, OwnTimes, Sealed};
@@ -47,9 +47,10 @@ impl Store {
         times: OwnTimes,
         known: Known,
     ) -> Result<Published, StoreError> {
+        let shared = room_of_links(&known);
         let Identified { identity, bytes, listing } = self.identify(&temp, times, known)?;
         let meta = self.meta(identity, listing.count(), bytes, Origin::Built(times));
-        let (layer, whose) = self.publish(temp, identity, meta)?;
+        let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         Ok(Published { layer, listing: (whose == Whose::Ours).then_some(listing) })
     }
 
@@ -63,8 +64,9 @@ impl Store {
         times: OwnTimes,
         known: Known,
     ) -> Result<Layer, StoreError> {
+        let shared = room_of_links(&known);
         let sealed = self.seal(&temp, times, known)?;
-        self.publish_sealed(temp, times, &sealed)
+        self.publish_sealed(temp, times, &sealed, shared)
     }
 
     /// The same for a layer that came from elsewhere. It is named after its DiffID, which stays the same even where
@@ -88,7 +90,7 @@ impl Store {
             self.identify(&temp, OwnTimes::KeepAll, Known::default())?;
         let origin = Origin::Foreign { diff_id, blob };
         let meta = Meta { implied, ..self.meta(identity, listing.count(), bytes, origin) };
-        self.publish(temp, id, meta).map(|(layer, _)| layer)
+        self.publish(temp, id, meta, 0).map(|(layer, _)| layer)
     }
 
     /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:
@@ -108,7 +110,7 @@ impl Store {
         if sealed.identity != id || sealed.tar.diff_id != diff_id {
             return Ok(None);
         }
-        self.publish_sealed(temp, times, &sealed).map(Some)
+        self.publish_sealed(temp, times, &sealed, 0).map(Some)
     }
 
     fn identify(&self, temp: &TempDir, times: OwnTimes, known: Known) -> Result<Identified, StoreError> {
@@ -121,10 +123,16 @@ impl Store {
         layer::seal(dir.as_fd(), self.flavour(), times, known, None).map_err(StoreError::layer(None))
     }
 
-    fn publish_sealed(&self, temp: TempDir, times: OwnTimes, sealed: &Sealed) -> Result<Layer, StoreError> {
+    fn publish_sealed(
+        &self,
+        temp: TempDir,
+        times: OwnTimes,
+        sealed: &Sealed,
+        shared: u64,
+    ) -> Result<Layer, StoreError> {
         let Sealed { identity, entries, bytes, tar } = *sealed;
         let meta = self.meta(identity, entries, bytes, Origin::Built(times));
-        let (layer, whose) = self.publish(temp, identity, meta)?;
+        let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         if whose == Whose::Ours {
             layer.found_tar(tar)?;
         }
@@ -135,7 +143,14 @@ impl Store {
         Meta { tree, origin, entries, bytes, implied: Vec::new(), boot: self.boot_id().to_owned() }
     }
 
-    fn publish(&self, temp: TempDir, id: LayerId, meta: Meta) -> Result<(Layer, Whose), StoreError> {
+    /// `shared` is the part of its room that other layers take already.
+    fn publish(
+        &self,
+        temp: TempDir,
+        id: LayerId,
+        meta: Meta,
+        shared: u64,
+    ) -> Result<(Layer, Whose), StoreError> {
         if let Some(layer) = self.layer(id)? {
             return Ok((layer, Whose::Anothers));
         }
@@ -155,7 +170,7 @@ impl Store {
             Err(error) => return Err(StoreError::io("publish", layer_path(id))(error)),
         };
         if whose == Whose::Ours {
-            self.count_added(meta.room());
+            self.count_added(meta.room().saturating_sub(shared));
         }
         drop(temp);
         if let Origin::Foreign { diff_id, .. } = meta.origin {
@@ -169,4 +184,40 @@ impl Store {
 fn open_fs_of(temp: &TempDir) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(temp.dir(), "fs", flags, Mode::empty()).map_err(StoreError::io("open", temp.path().join("fs")))
+}
+
+/// What files take of the disk that are links to those of other layers: nothing that was not taken before.
+fn room_of_links(known: &Known) -> u64 {
+    known.linked_bytes + known.contents.len() as u64 * OF_AN_ENTRY
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::layer::Flavour;
+
+    #[test]
+    fn files_shared_with_other_layers_take_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let flavour = if rustix::process::geteuid().is_root() { Flavour::Trusted } else { Flavour::User };
+        let store = Store::open(folder.path(), flavour).unwrap();
+        let content = [7; 4096];
+        let temp = store.temp().unwrap();
+        temp.make_dir("fs", 0o755).unwrap();
+        fs::write(temp.path().join("fs/large"), content).unwrap();
+        let first = store.publish_layer(temp, OwnTimes::IgnoreAll).unwrap();
+        assert_eq!(store.added(), 4096 + OF_AN_ENTRY);
+
+        let temp = store.temp().unwrap();
+        temp.make_dir("fs", 0o755).unwrap();
+        fs::hard_link(first.fs_path().join("large"), temp.path().join("fs/large")).unwrap();
+        fs::write(temp.path().join("fs/new"), "1").unwrap();
+        let contents = [(b"large".to_vec(), *blake3::hash(&content).as_bytes())].into();
+        let known = Known { contents, linked_bytes: 4096, listing: None };
+        let published = store.publish_layer_knowing(temp, OwnTimes::IgnoreAll, known).unwrap();
+        assert_eq!(published.layer.size(), 4097);
+        assert_eq!(store.added(), 4096 + OF_AN_ENTRY + 1 + OF_AN_ENTRY);
+    }
 }

@@ -177,7 +177,7 @@ fn large_layers_are_the_same_with_threads() {
         .extend((0..2000).map(|index| {
             (format!("many/{index}").into_bytes(), *blake3::hash(&content[..index]).as_bytes())
         }));
-    let known_to = |contents: &KnownContents| Known { contents: contents.clone(), listing: None };
+    let known_to = |contents: &KnownContents| Known { contents: contents.clone(), ..Known::default() };
     let knowing =
         |known: &KnownContents| identify(fd.as_fd(), flavour(), OwnTimes::KeepAll, known_to(known)).unwrap();
     let nothing = KnownContents::new();
