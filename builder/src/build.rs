@@ -56,7 +56,7 @@ pub fn build(
     let asked_to_end = |error| if cancel.requested() { BuildError::Interrupted } else { error };
     let inputs = Inputs::open(store, request, &fetch, cancel).map_err(asked_to_end)?;
     let source = Source {
-        lazily: !request.cache_from.is_empty(),
+        lazily: !request.cache_from.is_empty() || store.has_remotes()?,
         registry: &request.registry,
         policy: request.pull,
         pins: &pins,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rbuild_image::place::Place;
+use rbuild_image::place::{Address, Place};
 use rbuild_image::reference::Reference;
 use rbuild_image::registry::{Compression, Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
@@ -36,6 +36,8 @@ pub struct Request {
     pub no_cache: NoCache,
     /// `--cache-from`: where results of other builds are looked up that the store does not have.
     pub cache_from: Vec<Arc<dyn Place>>,
+    /// Opens the places again that earlier builds imported caches from.
+    pub reopen: Reopen,
     /// `--cache-to`: where this build's results are written to.
     pub cache_to: Vec<CacheTarget>,
     /// True if this build's results are to be in the image's config, too (`--cache-to type=inline`).
@@ -72,6 +74,29 @@ pub struct Request {
     pub parallel: usize,
     /// True if the outputs of steps that come from the cache are shown again (`--replay-logs`).
     pub replay_logs: bool,
+}
+
+/// What opens a place again; None for one that cannot be opened here any more.
+#[derive(Clone)]
+pub struct Reopen(Arc<OpenPlace>);
+
+type OpenPlace = dyn Fn(&Address) -> Option<Arc<dyn Place>> + Send + Sync;
+
+impl Reopen {
+    /// By `open`, which makes no connection.
+    pub fn by(open: impl Fn(&Address) -> Option<Arc<dyn Place>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(open))
+    }
+
+    pub(crate) fn place(&self, address: &Address) -> Option<Arc<dyn Place>> {
+        (self.0)(address)
+    }
+}
+
+impl std::fmt::Debug for Reopen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reopen(..)")
+    }
 }
 
 /// The build context.

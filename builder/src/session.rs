@@ -253,20 +253,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The record under a key: one of the store whose layer is there and whole, or one from elsewhere. The layer of
-    /// that is fetched when somebody needs its files.
+    /// The record under a key: one of the store whose layer is there and whole, or one whose layer is elsewhere. That
+    /// is fetched when somebody needs its files.
     pub(crate) fn cached(&self, key: RecordKey) -> Result<Option<StepRecord>, StepFailure> {
         let bytes = self.store.record(key).map_err(StepFailure::store)?;
         // A record that cannot be read is a miss: it is from another version, or damaged.
         let record = bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok());
-        if let Some(record) = record
+        if let Some(record) = &record
             && let Some(layer) = self.store.layer(record.layer).map_err(StepFailure::store)?
         {
             self.layers().insert(record.layer, layer);
-            return Ok(Some(record));
+            return Ok(Some(record.clone()));
         }
-        let Some(carried) = self.carry.record(key) else { return Ok(None) };
+        let Some(carried) = self.carry.record(key) else {
+            return Ok(record.filter(|record| self.carry.recalls(self.store, record.layer)));
+        };
         self.put_record(key, &carried.record)?;
+        self.carry.remember(self.store, carried);
         if let Some(log) = &carried.log {
             let temp = self.store.temp().map_err(StepFailure::store)?;
             let path = temp.path().join("log.zst");

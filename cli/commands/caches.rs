@@ -1,14 +1,15 @@
 //! From the settings of caches that travel to places.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rbuild_builder::request::CacheTarget;
-use rbuild_image::place::{Bucket, Folder, Place, Repository};
+use rbuild_builder::request::{CacheTarget, Reopen};
+use rbuild_image::place::{Address, Bucket, Folder, Place, Repository};
 use rbuild_image::platform::Platform;
-use rbuild_image::registry::Registry;
+use rbuild_image::registry::{Registry, Settings};
 
 use crate::exit::Failure;
-use crate::settings::{CachePlace, CacheTo};
+use crate::settings::{CachePlace, CacheTo, Environment};
 
 /// Makes places of the settings of caches.
 pub(crate) struct Caches<'a> {
@@ -47,4 +48,21 @@ impl<'a> Caches<'a> {
             ignore_errors: to.ignore_errors,
         })
     }
+}
+
+/// How often a place of an earlier build is asked, and how long it is waited for: nobody asked for it today, and
+/// without it the build only takes longer.
+const ATTEMPTS: u32 = 2;
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What opens the places of earlier builds again.
+pub(crate) fn reopening(registry: &Settings, environment: &Environment) -> Reopen {
+    let mut settings = Settings { attempts: ATTEMPTS, ..registry.clone() };
+    settings.timeouts.connect = CONNECT;
+    let environment = environment.clone();
+    Reopen::by(move |address: &Address| {
+        let place = CachePlace::again(address, &environment)?;
+        let registry = Registry::new(settings.clone());
+        Caches { registry: &registry, platform: Platform::host() }.place(&place).ok()
+    })
 }

@@ -66,6 +66,9 @@ fn text(explained: &Explained) -> String {
             step.instruction,
             time(step)
         );
+        if let Some(place) = &step.elsewhere {
+            let _ = writeln!(out, "  its files are still in {place}: nothing here has needed them");
+        }
         verdict(&step.verdict, &mut out);
     }
     out

@@ -45,6 +45,8 @@ pub(crate) struct BuildSettings {
     pub(crate) no_cache_stages: Vec<String>,
     /// Where results of other builds are looked up.
     pub(crate) cache_from: Vec<CachePlace>,
+    /// Where credentials are looked up again for the caches of earlier builds.
+    pub(crate) environment: Environment,
     /// Where the results of this build are written to.
     pub(crate) cache_to: Vec<CacheTo>,
     /// The image is to be a cache, too.
@@ -245,6 +247,7 @@ impl BuildSettings {
             perm: args.perm,
             no_cache: args.no_cache,
             no_cache_stages: args.no_cache_filter,
+            environment: environment.clone(),
             cache_from: args
                 .cache_from
                 .iter()

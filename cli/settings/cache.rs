@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use rbuild_builder::request::CacheMode;
 use rbuild_image::digest::BlobDigest;
-use rbuild_image::place::{BucketSettings, Key};
+use rbuild_image::place::{Address, BucketSettings};
 use rbuild_image::reference::Reference;
 use rbuild_image::registry::Compression;
 
-use super::{Environment, pairs, registry};
+use super::{Environment, bucket, pairs, registry};
 use crate::args::CompressionKind;
 use crate::exit::Failure;
 
@@ -53,10 +53,21 @@ impl CachePlace {
         }
         from_flag("--remote", text, environment)
     }
+
+    /// The place of an earlier build; None where it cannot be found any more.
+    pub(crate) fn again(address: &Address, environment: &Environment) -> Option<Self> {
+        match address {
+            Address::Folder { path, tag } => {
+                Some(Self::Folder { path: path.clone(), tag: tag.clone(), digest: None })
+            }
+            Address::Registry { reference } => reference.parse().ok().map(Self::Registry),
+            Address::Bucket(address) => bucket::again(address, environment).ok().map(Self::Bucket),
+        }
+    }
 }
 
 /// The members of one flag; those that were understood are taken out.
-struct Members<'a> {
+pub(super) struct Members<'a> {
     flag: &'static str,
     text: &'a str,
     left: BTreeMap<String, String>,
@@ -75,11 +86,11 @@ impl<'a> Members<'a> {
         Ok(Self { flag, text, left })
     }
 
-    fn wrong(&self, what: &str) -> Failure {
+    pub(super) fn wrong(&self, what: &str) -> Failure {
         Failure::usage(format!("invalid argument {:?} for {}: {what}", self.text, self.flag))
     }
 
-    fn take(&mut self, key: &str) -> Option<String> {
+    pub(super) fn take(&mut self, key: &str) -> Option<String> {
         self.left.remove(key)
     }
 
@@ -88,7 +99,7 @@ impl<'a> Members<'a> {
         value.ok_or_else(|| self.wrong(&format!("{key}= is missing")))
     }
 
-    fn flag(&mut self, key: &str) -> Result<Option<bool>, Failure> {
+    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Failure> {
         let value = self.take(key).map(|value| value.parse());
         value.transpose().map_err(|_| self.wrong(&format!("{key}= is true or false")))
     }
@@ -113,35 +124,6 @@ impl<'a> Members<'a> {
             }
             None => Err(self.wrong("type= is missing")),
         }
-    }
-
-    /// What is not said is looked up where Amazon's own tools look.
-    fn bucket(&mut self, environment: &Environment) -> Result<BucketSettings, Failure> {
-        let variable = |names: &[&str]| {
-            names.iter().find_map(|name| environment.value(name).filter(|value| !value.is_empty()))
-        };
-        let bucket = self.take("bucket").or_else(|| variable(&["AWS_BUCKET"]));
-        let region = self.take("region").or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
-        let endpoint =
-            self.take("endpoint_url").or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
-        let id = self.take("access_key_id");
-        let key = match (id, self.take("secret_access_key"), self.take("session_token")) {
-            (Some(id), Some(secret), token) => Some(Key { id, secret, token }),
-            (None, None, None) => variable(&["AWS_ACCESS_KEY_ID"])
-                .zip(variable(&["AWS_SECRET_ACCESS_KEY"]))
-                .map(|(id, secret)| Key { id, secret, token: variable(&["AWS_SESSION_TOKEN"]) }),
-            _ => return Err(self.wrong("access_key_id= and secret_access_key= belong together")),
-        };
-        Ok(BucketSettings {
-            bucket: bucket.ok_or_else(|| self.wrong("bucket= is missing, and AWS_BUCKET is not set"))?,
-            region: region.ok_or_else(|| self.wrong("region= is missing, and AWS_REGION is not set"))?,
-            // As buildx has it.
-            path_style: self.flag("use_path_style")?.unwrap_or(false),
-            endpoint,
-            prefix: self.take("prefix").unwrap_or_default(),
-            name: self.take("name").unwrap_or_else(|| "rbuild".to_owned()),
-            key,
-        })
     }
 
     fn end(self) -> Result<(), Failure> {
@@ -176,7 +158,10 @@ pub(super) fn to(text: &str, environment: &Environment) -> Result<Option<CacheTo
         members.end()?;
         return Ok(None);
     }
-    let place = members.place("dest", environment)?;
+    let mut place = members.place("dest", environment)?;
+    if let CachePlace::Bucket(bucket) = &mut place {
+        bucket.touch_after = Some(members.touch_after()?);
+    }
     if matches!(place, CachePlace::Folder { digest: Some(_), .. }) {
         return Err(members.wrong("digest= is for --cache-from"));
     }
@@ -203,6 +188,8 @@ pub(super) fn to(text: &str, environment: &Environment) -> Result<Option<CacheTo
 
 #[cfg(test)]
 mod tests {
+    use rbuild_image::place::{Access, BucketAddress};
+
     use super::*;
 
     #[test]
@@ -271,17 +258,44 @@ mod tests {
         let found = bucket("type=s3,bucket=b,prefix=p/,endpoint_url=http://m:9000,use_path_style=true")
             .expect("good");
         assert_eq!(
-            (&found.bucket[..], &found.region[..], &found.prefix[..], &found.name[..]),
-            ("b", "r", "p/", "rbuild")
+            found.address,
+            BucketAddress {
+                bucket: "b".into(),
+                region: "r".into(),
+                endpoint: Some("http://m:9000".into()),
+                path_style: true,
+                blobs: "p/blobs/".into(),
+                manifests: "p/manifests/".into(),
+                name: "rbuild".into()
+            }
         );
-        assert!(found.path_style && found.endpoint.as_deref() == Some("http://m:9000"));
-        assert_eq!(
-            found.key.map(|key| (key.id, key.secret, key.token)),
-            Some(("i".into(), "s".into(), Some("t".into())))
-        );
+        let key = |bucket: BucketSettings| match bucket.access {
+            Access::Key(key) => (key.id, key.secret, key.token),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(key(found), ("i".into(), "s".into(), Some("t".into())));
         let own = bucket("type=s3,bucket=b,region=q,access_key_id=x,secret_access_key=y").expect("good");
-        assert_eq!((own.region, own.key.and_then(|key| key.token)), ("q".into(), None));
-        assert!(bucket("type=s3,bucket=b,access_key_id=x").is_none());
-        assert!(bucket("type=s3").is_none());
+        assert_eq!(own.address.region, "q");
+        assert_eq!(key(own), ("x".into(), "y".into(), None));
+        let named = bucket("type=s3,bucket=b,prefix=p-,blobs_prefix=x/,manifests_prefix=y/,name=main;pr-1;");
+        let named = named.expect("good");
+        assert_eq!((&named.address.blobs[..], &named.address.manifests[..]), ("p-x/", "p-y/"));
+        assert_eq!((&named.address.name[..], named.aliases), ("main", vec!["pr-1".to_owned()]));
+        for wrong in [
+            "type=s3,bucket=b,access_key_id=x",
+            "type=s3",
+            "type=s3,bucket=b,touch_refresh=1h",
+            "type=s3,bucket=b,name=",
+            "type=s3,bucket=b,blobs_prefix=x,manifests_prefix=x",
+        ] {
+            assert!(bucket(wrong).is_none(), "{wrong}");
+        }
+        let touch = |text: &str| match to(text, &environment).ok().flatten()?.place {
+            CachePlace::Bucket(bucket) => bucket.touch_after.map(|after| after.as_secs()),
+            _ => None,
+        };
+        assert_eq!(touch("type=s3,bucket=b"), Some(86_400));
+        assert_eq!(touch("type=s3,bucket=b,touch_refresh=1h30m"), Some(5400));
+        assert_eq!(touch("type=s3,bucket=b,touch_refresh=soon"), None);
     }
 }

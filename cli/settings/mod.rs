@@ -1,5 +1,7 @@
 //! What is meant: arguments and environment put together, checked, with all defaults filled in.
 
+mod amazon;
+mod bucket;
 mod build;
 mod cache;
 mod config;
@@ -10,6 +12,7 @@ mod pairs;
 mod progress;
 mod registry;
 mod run;
+mod span;
 
 pub(crate) use build::{
     BuildSettings, ContextSource, DockerfileSource, Look, Network, Secret, SshAgent, is_remote,
@@ -22,3 +25,4 @@ pub(crate) use output::{OutputFormat, OutputSettings, OutputTarget};
 pub(crate) use progress::ProgressMode;
 pub(crate) use registry::{PullSettings, PushSettings, credential_files, registry};
 pub(crate) use run::RunSettings;
+pub(crate) use span::seconds;

@@ -21,6 +21,7 @@ pub mod archive;
 pub mod config;
 pub mod daemon;
 pub mod digest;
+pub mod http_date;
 pub mod json;
 pub mod layer;
 pub mod manifest;

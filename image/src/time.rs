@@ -172,7 +172,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 }
 
 // Both directions count in 400-year eras of a year that begins in March, so that the leap day is the last one.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

@@ -2,6 +2,9 @@
 
 pub(crate) mod archive;
 pub(crate) mod bucket;
+#[expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
+#[path = "../../image/tests/registry/server.rs"]
+pub(crate) mod faulty;
 mod leaks;
 pub(crate) mod outcome;
 pub(crate) mod registry;

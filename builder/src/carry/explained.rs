@@ -1,6 +1,6 @@
 //! What other machines built, as far as it explains what this one had to build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rbuild_image::digest::RecordKey;
 use rbuild_image::place::read_small;
@@ -43,7 +43,12 @@ impl Source {
         self.inputs.get_or_init(|| {
             let blob = self.artifact.inputs.as_ref();
             let bytes = blob.and_then(|blob| read_small(&*self.place, blob, MAX_INPUTS).ok());
-            bytes.map(|bytes| decode_inputs(&bytes)).unwrap_or_default()
+            let mut inputs = bytes.map(|bytes| decode_inputs(&bytes)).unwrap_or_default();
+            // Those of other steps would only fill the store.
+            let keys: BTreeSet<RecordKey> =
+                self.artifact.steps.iter().map(|step| step.record.key.digest()).collect();
+            inputs.retain(|key, _| keys.contains(key));
+            inputs
         })
     }
 

@@ -138,7 +138,7 @@ impl Export<'_> {
 
     /// A layer from elsewhere whose blob the target has.
     fn there_already(&self, id: LayerId) -> Result<Option<CarriedLayer>, String> {
-        for held in self.carry.layers.get(&id).into_iter().flatten() {
+        for held in self.carry.holders(id) {
             if let Some(blob) = &held.layer.blob
                 && !self.is_broken(blob.digest)
                 && self.target.place.has(blob).map_err(|cause| cause.to_string())?
@@ -164,11 +164,11 @@ impl Export<'_> {
 
     /// A layer that was never needed here, from place to place.
     fn pass_on(&self, id: LayerId) -> Result<Option<CarriedLayer>, String> {
-        for held in self.carry.layers.get(&id).into_iter().flatten() {
+        for held in self.carry.holders(id) {
             let Some(blob) = &held.layer.blob else { continue };
             let temp = self.store.temp().map_err(|cause| cause.to_string())?;
             let file = temp.path().join("blob");
-            match place::fetch(&*self.carry.sources[held.source].place, blob, &file) {
+            match place::fetch(&*held.place, blob, &file) {
                 Ok(()) => {
                     self.write(blob, &file)?;
                     return Ok(Some(held.layer.clone()));

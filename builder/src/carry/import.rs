@@ -11,6 +11,7 @@ use rbuild_image::place::{CACHE_CONFIG, CACHE_CREATED, Place, PlaceError, read_s
 use rbuild_image::time::Timestamp;
 
 use super::format::{Artifact, VERSION};
+use super::remembered::Reopened;
 use super::{Carried, Carry, Held, PendingBase, Source, inline};
 use crate::event::{CacheEvent, Event, Observer};
 use crate::key::FORMAT;
@@ -28,6 +29,8 @@ impl<'a> Carry<'a> {
             bases,
             records: BTreeMap::new(),
             layers: BTreeMap::new(),
+            recalled: Mutex::default(),
+            reopened: Reopened::new(request.reopen.clone()),
             copies: BTreeMap::new(),
             copied: Mutex::default(),
             lost: Mutex::default(),
@@ -60,10 +63,11 @@ impl<'a> Carry<'a> {
             let log = step.log.as_ref().and_then(|text| BASE64_STANDARD.decode(text).ok());
             let mut record = step.record.clone();
             record.log = log.is_some();
-            self.records.entry(record.key.digest()).or_insert(Carried { record, log });
+            self.records.entry(record.key.digest()).or_insert(Carried { record, log, source });
         }
         for layer in &artifact.layers {
-            self.layers.entry(layer.layer).or_default().push(Held { source, layer: layer.clone() });
+            let held = Held { place: Arc::clone(&place), layer: layer.clone(), reopened: None };
+            self.layers.entry(layer.layer).or_default().push(Arc::new(held));
         }
         for (name, content) in &artifact.copies {
             self.copies.entry(name.clone()).or_insert_with(|| content.clone());

@@ -31,7 +31,7 @@ impl Carry<'_> {
             layers.iter().copied().filter(|id| !matches!(store.layer(*id), Ok(Some(_)))).collect();
         // Without these the others may be of no use: the steps that made them run again, and may lead elsewhere.
         let nowhere: Vec<LayerId> =
-            missing.iter().copied().filter(|id| !self.layers.contains_key(id)).collect();
+            missing.iter().copied().filter(|id| self.holders(*id).is_empty()).collect();
         if !nowhere.is_empty() {
             self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(nowhere);
             return false;
@@ -65,7 +65,7 @@ impl Carry<'_> {
             return Some(layer);
         }
         if !self.is_lost(id) {
-            for held in self.layers.get(&id).into_iter().flatten() {
+            for held in self.holders(id).iter().filter(|held| !self.reopened.is_silent(held)) {
                 match self.fetch(store, id, held) {
                     Ok(layer) => return Some(layer),
                     Err(cause) => {
@@ -84,15 +84,21 @@ impl Carry<'_> {
 
     fn fetch(&self, store: &Store, id: LayerId, held: &Held) -> Result<Layer, String> {
         let begun = Instant::now();
-        let source = &self.sources[held.source];
-        let name = source.place.name();
+        let name = held.place.name();
         let Some(blob) = &held.layer.blob else { return Err(format!("{name} does not say where it is")) };
         // Not in the layer's own folder: that vanishes when the layer is published.
         let beside = store.temp().map_err(|cause| cause.to_string())?;
         let file = beside.path().join("blob");
-        place::fetch(&*source.place, blob, &file).map_err(|cause| cause.to_string())?;
+        place::fetch(&*held.place, blob, &file).map_err(|cause| {
+            if cause.may_pass() {
+                self.reopened.fell_silent(held);
+            }
+            cause.to_string()
+        })?;
         let wrong = |reason: &dyn std::fmt::Display| format!("blob {} of {name}: {reason}", blob.digest);
         let layer = unpack(store, id, held, blob, &file).map_err(|reason| wrong(&reason))?;
+        // If it stays, prune removes it.
+        let _ = store.remove_remote(id);
         let compression = held.layer.packed.as_deref().and_then(Compression::from_name);
         if let Some(compression) = compression {
             // Only saves the work of compressing it again.

@@ -10,7 +10,7 @@
 //! stages that only served to make other things are never fetched. `copies` makes that true for `COPY --from`, whose
 //! key would otherwise have to be computed from the files.
 //!
-//! The same goes for base images (`bases`).
+//! The same goes for base images (`bases`). What was not fetched is known to later builds (`remembered`).
 //!
 //! A layer may turn out not to be there: its blob is missing or damaged, or the cache was exported with `mode=min`,
 //! which leaves the layers of other stages out. Steps that were hits may then have to run after all. The build starts
@@ -28,24 +28,28 @@ mod format;
 mod import;
 mod inline;
 mod layers;
+mod remembered;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rbuild_image::digest::{BlobDigest, LayerId, RecordKey};
-use rbuild_image::place::Place;
+use rbuild_image::place::{Address, Place};
+use rbuild_image::store::Store;
 use rbuild_image::time::Timestamp;
 
 pub(crate) use bases::PendingBase;
-pub(crate) use copies::name as copy_name;
+pub(crate) use copies::CopyName;
 pub(crate) use export::export;
 pub(crate) use inline::into_config;
+pub(crate) use remembered::whereabouts;
 pub(crate) use rounds::Rounds;
 
 use crate::event::{Event, Observer};
 use crate::key::StepRecord;
-use format::{Artifact, CarriedLayer};
+use format::{Artifact, CarriedLayer, VERSION};
+use remembered::Reopened;
 
 /// What came along from elsewhere, for one build.
 pub(crate) struct Carry<'a> {
@@ -54,7 +58,10 @@ pub(crate) struct Carry<'a> {
     bases: Vec<PendingBase>,
     records: BTreeMap<RecordKey, Carried>,
     /// Where the blob of a layer is, the first place to be asked first.
-    layers: BTreeMap<LayerId, Vec<Held>>,
+    layers: BTreeMap<LayerId, Vec<Arc<Held>>>,
+    /// Layers of earlier builds' caches that steps of this build led to; None where only the identity is known.
+    recalled: Mutex<BTreeMap<LayerId, Option<Arc<Held>>>>,
+    reopened: Reopened,
     copies: BTreeMap<String, String>,
     /// Those of this build, for whom it exports to.
     copied: Mutex<BTreeMap<String, String>>,
@@ -82,12 +89,15 @@ pub(crate) struct Carried {
     pub(crate) record: StepRecord,
     /// What the step said, compressed as the store has it.
     pub(crate) log: Option<Vec<u8>>,
+    source: usize,
 }
 
-/// A layer of one of the sources.
+/// A layer, and who has it.
 struct Held {
-    source: usize,
+    place: Arc<dyn Place>,
     layer: CarriedLayer,
+    /// Where it is, if it is the place of an earlier build.
+    reopened: Option<Address>,
 }
 
 impl Carry<'_> {
@@ -103,24 +113,27 @@ impl Carry<'_> {
 
     /// Whether the store may lack a layer that a step of this build led to.
     pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.bases.is_empty()
+        self.records.is_empty() && self.bases.is_empty() && !self.recalls_any()
     }
 
     /// The digest of what a copy between chains selects (see `copies`), if it is known from elsewhere.
-    pub(crate) fn copied(&self, name: &str) -> Option<String> {
-        let content = self.copies.get(name)?.clone();
-        self.remember_copy(name.to_owned(), content.clone());
+    pub(crate) fn copied(&self, store: &Store, name: &CopyName) -> Option<String> {
+        let content = match self.copies.get(name.as_str()) {
+            Some(content) => name.keep(store, content),
+            None => name.kept(store)?,
+        };
+        self.remember_copy(name, content.clone());
         Some(content)
     }
 
     /// Takes note of what a copy between chains selects.
-    pub(crate) fn remember_copy(&self, name: String, content: String) {
-        self.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(name, content);
+    pub(crate) fn remember_copy(&self, name: &CopyName, content: String) {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(name.as_str().to_owned(), content);
     }
 
     /// False where nobody would ever ask for copies.
     pub(crate) fn wants_copies(&self) -> bool {
-        self.is_wanted
+        self.is_wanted || self.recalls_any()
     }
 
     fn trouble(&self, what: &str) {

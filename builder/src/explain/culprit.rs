@@ -7,6 +7,10 @@ use super::record::{BuildRecord, BuildStep, Parent};
 fn below(build: &BuildRecord, step: usize) -> (Vec<usize>, &Parent) {
     let (mut steps, mut parent) = (Vec::new(), &build.steps[step].head.parent);
     while let Parent::Step(number) = parent {
+        // The record of a build elsewhere may say anything, also that a step stands on itself.
+        if steps.len() > build.steps.len() {
+            break;
+        }
         let Some(next) = build.steps.get(*number as usize) else { break };
         steps.push(*number as usize);
         parent = &next.head.parent;

@@ -8,6 +8,7 @@ use super::change::{Change, Culprit};
 use super::compare::{self, Keyed, compare};
 use super::culprit::culprit;
 use super::record::{BuildId, BuildRecord, BuildStep, Status};
+use crate::carry::whereabouts;
 use crate::key::{StepKey, StepRecord};
 
 /// Why it cannot be explained.
@@ -44,6 +45,9 @@ pub struct StepReport {
     pub status: Status,
     /// How long its result took to make, in milliseconds.
     pub millis: u64,
+    /// The cache from elsewhere that has its files: nothing needed them here yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
     /// Why.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -111,6 +115,7 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
             line: step.head.line,
             status: step.status,
             millis: step.millis,
+            elsewhere: step.layer.and_then(|layer| whereabouts(store, layer)),
             verdict: lookup.verdict(index, step)?,
         });
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rbuild_image::digest::{Digest, Hasher};
+use rbuild_image::http_date;
 use rbuild_image::registry::Proxies;
 use rbuild_image::store::Store;
 
 use super::address::file_name;
 use super::checksum::Checksum;
-use super::date;
 use super::memory::{Memory, Slot};
 use crate::cancel::Cancel;
 use crate::context::FileTime;
@@ -146,7 +146,7 @@ fn with_digest((memory, file): (Memory, File)) -> (Fetched, String) {
 }
 
 fn fetched((memory, file): (Memory, File)) -> Fetched {
-    let modified = memory.last_modified.as_deref().and_then(date::parse);
+    let modified = memory.last_modified.as_deref().and_then(http_date::parse);
     Fetched {
         file: Arc::new(file),
         size: memory.size,

@@ -3,13 +3,12 @@
 //! - [`Remote`]: both, behind the interface that ADD knows;
 //! - `http`: a conditional GET; `memory`: what earlier ones brought;
 //! - [`git`]: repositories, by the `git` program;
-//! - `date`: the `Last-Modified` header, which becomes the file's time; `address`: file names of URLs.
+//! - `address`: file names of URLs.
 //!
 //! Proxies come as arguments; git looks for those of its own settings and the environment itself.
 
 mod address;
 mod checksum;
-mod date;
 pub mod git;
 mod http;
 mod memory;

@@ -9,7 +9,7 @@ use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 use rbuild_runtime::users::owner_needs_files;
 
 use super::{Making, StepFailure, find, find_or_make, key, log::StepLog};
-use crate::carry;
+use crate::carry::CopyName;
 use crate::chain::Chain;
 use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, apply, digest, select};
 use crate::explain::Selected;
@@ -35,7 +35,7 @@ pub(crate) fn perform(
     let dest = session.view(names.unwrap_or(&Chain::scratch()))?;
     let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
     let content = digest(&selection).map_err(failure)?;
-    if let Some(name) = known.name {
+    if let Some(name) = &known.name {
         session.carry.remember_copy(name, text(&content));
     }
     let key = key(below, StepKeyKind::Copy(copy_key(copy, text(&content))));
@@ -91,7 +91,7 @@ fn names<'a>(parent: &'a Chain, copy: &Copy) -> Option<&'a Chain> {
 /// What is known of a copy without looking at files.
 struct KnownContent {
     /// Under which the digest can be remembered.
-    name: Option<String>,
+    name: Option<CopyName>,
     /// The digest.
     content: Option<String>,
 }
@@ -105,8 +105,8 @@ fn known_content(
     if !session.carry.wants_copies() || key.origin != Origin::Layers {
         return Ok(KnownContent { name: None, content: None });
     }
-    let name = carry::copy_name(&session.chain(&copy.from)?, names, copy, &key);
-    let content = name.as_deref().and_then(|name| session.carry.copied(name));
+    let name = CopyName::of(&session.chain(&copy.from)?, names, copy, &key);
+    let content = name.as_ref().and_then(|name| session.carry.copied(session.store, name));
     Ok(KnownContent { name, content })
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<(String, Opt
     let nothing = session.view(&Chain::scratch())?;
     let selection = select(copy, &source, &nothing, session.fetch).map_err(failure)?;
     let selected = selected(digest(&selection).map_err(failure)?);
-    if let Some(name) = known.name {
+    if let Some(name) = &known.name {
         session.carry.remember_copy(name, selected.content.clone());
     }
     Ok((selected.content.clone(), Some(selected)))

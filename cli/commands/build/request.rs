@@ -16,7 +16,7 @@ use rbuild_parser::plan::{NamedContext, Options};
 
 use super::agents::Agents;
 use crate::args::Perm;
-use crate::commands::caches::Caches;
+use crate::commands::caches::{Caches, reopening};
 use crate::commands::find;
 use crate::exit::Failure;
 use crate::settings::{self, BuildSettings, ContextSource, DockerfileSource, OutputFormat, OutputTarget};
@@ -48,6 +48,7 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
         platforms,
         no_cache: no_cache(settings),
         cache_from: settings.cache_from.iter().map(|place| caches.place(place)).collect::<Result<_, _>>()?,
+        reopen: reopening(&settings.registry, &settings.environment),
         inline_cache: settings.inline_cache,
         cache_to: settings.cache_to.iter().map(|to| caches.target(to)).collect::<Result<_, _>>()?,
         network: match settings.network {

@@ -6,6 +6,7 @@ use rbuild_builder::room::Kind;
 use rbuild_image::time::Timestamp;
 
 use crate::exit::Failure;
+use crate::settings;
 
 /// What may go. Filters of one kind are alternatives, except labels, which must all be right.
 #[derive(Debug, Default)]
@@ -79,35 +80,12 @@ fn point(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Ok(Timestamp::new(seconds, 0));
     }
-    if let Some(seconds) = duration(text) {
+    if let Some(seconds) = settings::seconds(text) {
         return Ok(Timestamp::new(now.secs - seconds, now.nanos));
     }
     let whole = [String::new(), "Z".into(), ":00Z".into(), ":00:00Z".into(), "T00:00:00Z".into()];
     let mut readings = whole.iter().filter_map(|rest| format!("{text}{rest}").parse().ok());
     readings.next().ok_or_else(|| "neither a time span, as 24h, nor a point in time".to_owned())
-}
-
-/// Seconds of Go's time spans, and of days.
-fn duration(text: &str) -> Option<i64> {
-    let (mut rest, mut sum) = (text, 0.0);
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "d" => 86_400.0,
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 0.001,
-            _ => return None,
-        };
-        sum += number * unit;
-        rest = &rest[end..];
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "what is too large becomes the largest")]
-    (!text.is_empty()).then_some(sum as i64)
 }
 
 #[cfg(test)]

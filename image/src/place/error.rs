@@ -50,6 +50,12 @@ impl PlaceError {
         move |source| Self::File { action, path, source }
     }
 
+    /// Whether it is the way to the place that failed: the same may work later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Registry(cause) if cause.is_transient())
+    }
+
     pub(super) fn wrong(place: &dyn Place, blob: &Descriptor, reason: impl Into<String>) -> Self {
         Self::Blob { digest: blob.digest.to_string(), place: place.name(), reason: reason.into() }
     }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Head, Place, PlaceError, Stored};
+use super::{Address, Head, Place, PlaceError, Stored};
 use crate::digest::{BlobDigest, Digest};
 use crate::json::to_vec_go;
 use crate::manifest::{Descriptor, Index, annotation, media_type};
@@ -105,6 +105,11 @@ impl Folder {
 impl Place for Folder {
     fn name(&self) -> String {
         format!("folder {}", self.path.display())
+    }
+
+    fn address(&self) -> Address {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Address::Folder { path, tag: self.tag.clone() }
     }
 
     fn head(&self) -> Result<Option<Vec<u8>>, PlaceError> {

@@ -9,6 +9,7 @@
 //! sees the old artifact or the new one, never a mixture; and nothing that comes from a place is believed: it is bounded by
 //! the size and compared with the digest that asked for it.
 
+mod address;
 mod bucket;
 mod error;
 mod folder;
@@ -20,7 +21,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 pub use crate::registry::Place as Repository;
-pub use bucket::{Bucket, BucketSettings, Key};
+pub use address::{Address, BucketAddress};
+pub use bucket::{Access, Bucket, BucketSettings, Key, PART_SIZE};
 pub use error::PlaceError;
 pub use folder::Folder;
 pub use prune::{Head, Keep, Removed, Stored, prune};
@@ -39,6 +41,9 @@ pub const CACHE_PREVIOUS: &str = "vnd.rbuild.cache.previous";
 pub trait Place: fmt::Debug + Send + Sync {
     /// As people say it: `folder /tmp/cache`.
     fn name(&self) -> String;
+
+    /// Where it is, to be kept and found again.
+    fn address(&self) -> Address;
 
     /// The manifest that is current; None if there is none.
     ///

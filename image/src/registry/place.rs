@@ -14,7 +14,7 @@ use super::retry::Retry;
 use super::transfer::{BlobStream, upload};
 use crate::digest::{BlobDigest, Digest, ManifestDigest};
 use crate::manifest::{Descriptor, Kind, media_type};
-use crate::place::{self, CACHE_CONFIG, CACHE_PREVIOUS, Head, PlaceError, Stored};
+use crate::place::{self, Address, CACHE_CONFIG, CACHE_PREVIOUS, Head, PlaceError, Stored};
 use crate::platform::Platform;
 use crate::reference::Reference;
 
@@ -61,6 +61,10 @@ enum Access {
 impl place::Place for Place {
     fn name(&self) -> String {
         format!("registry {}", self.reference.familiar())
+    }
+
+    fn address(&self) -> Address {
+        Address::Registry { reference: self.reference.canonical() }
     }
 
     fn head(&self) -> Result<Option<Vec<u8>>, PlaceError> {

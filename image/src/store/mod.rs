@@ -19,6 +19,7 @@
 //!   logs/<key>          what it said
 //!   inputs/<key>        which files went into the key
 //!   builds/<id>         what a build did, step by step
+//!   remotes/<LayerId>   where a layer is that never was needed here; copies/<hex> what is copied from such layers
 //!   below/              notes on the layers of a lower store, see `lower`
 //!   leases/             one file a process: the layers it uses
 //!   merged/<digest>/    several layers in one folder for overlayfs, derived, see `stack`
@@ -59,6 +60,7 @@ mod open;
 mod prune;
 mod publish;
 mod records;
+mod remotes;
 mod repair;
 mod repo_digests;
 mod settle;

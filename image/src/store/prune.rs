@@ -124,7 +124,8 @@ impl Store {
         for key in self.record_keys()? {
             let path = record_path(key);
             let layer = self.read_record(&path)?.and_then(|bytes| (request.layer_of_record)(&bytes));
-            match layer.filter(|layer| !(request.forget)(key) && self.can_have(*layer)) {
+            let is_of_use = |layer: &LayerId| self.can_have(*layer) || self.is_elsewhere(*layer);
+            match layer.filter(|layer| !(request.forget)(key) && is_of_use(layer)) {
                 Some(layer) => drop(wanted.insert(layer)),
                 None => {
                     self.remove_counted(&format!("logs/{key}"), pruned)?;
@@ -132,6 +133,9 @@ impl Store {
                     pruned.records += u64::from(self.remove_counted(&path, pruned)?);
                 }
             }
+        }
+        for path in self.useless_notes(&wanted)? {
+            self.remove_counted(&path, pruned)?;
         }
         for path in self.beside_no_record()? {
             if self.is_old(&path, request.min_log_age)? {

@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 use crate::digest::{ImageId, LayerId};
 
 /// Folders that are counted by what they hold; the rest is counted folder by folder.
-const KNOWN: [&str; 20] = [
+const KNOWN: &[&str] = &[
     "indexes",
     "manifests",
     "lists",
@@ -25,6 +25,8 @@ const KNOWN: [&str; 20] = [
     "records",
     "logs",
     "inputs",
+    "remotes",
+    "copies",
     "builds",
     "tmp",
     "containers",
@@ -124,7 +126,7 @@ impl Store {
         for folder in ["images", "indexes", "manifests", "lists", "digests", "names"] {
             usage.images += self.measure(&mut meter, folder)?;
         }
-        for folder in ["records", "logs", "inputs", "builds"] {
+        for folder in ["records", "logs", "inputs", "builds", "remotes", "copies"] {
             usage.records += self.measure(&mut meter, folder)?;
         }
         usage.merged = self.measure(&mut meter, MERGED)?;

@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) cut: Option<usize>,
     /// The body has no end.
     pub(crate) endless: bool,
+    /// The body comes in ten pieces, with so long a pause after each.
+    pub(crate) pause: Duration,
 }
 
 impl Reply {
@@ -135,7 +137,14 @@ fn answer(stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>) -> st
         return Ok(());
     }
     let end = reply.cut.unwrap_or(reply.body.len()).min(reply.body.len());
-    out.write_all(&reply.body[..end])?;
+    if reply.pause.is_zero() {
+        out.write_all(&reply.body[..end])?;
+    } else {
+        for piece in reply.body[..end].chunks((end / 10).max(1)) {
+            out.write_all(piece)?;
+            thread::sleep(reply.pause);
+        }
+    }
     if reply.endless {
         // Until the client has had enough.
         loop {
@@ -199,7 +208,7 @@ pub(crate) fn forward(upstream: &str, request: &Request) -> Reply {
     headers.retain(|(name, _)| {
         !["transfer-encoding", "connection"].contains(&name.to_ascii_lowercase().as_str())
     });
-    Reply { status, headers, body, cut: None, endless: false }
+    Reply { headers, body, ..Reply::status(status) }
 }
 
 fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) {

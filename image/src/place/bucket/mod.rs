@@ -1,8 +1,12 @@
 //! A bucket of an object store that speaks S3's protocol: Amazon's, MinIO, Ceph, and many others.
 //!
 //! Blobs are the objects `PREFIXblobs/DIGEST`, heads are `PREFIXmanifests/NAME`, as BuildKit has them. Putting an object
-//! is atomic in S3. Requests are signed in their address (`rusty-s3` does that, and no more); the connections are those
+//! is atomic in S3, also where it goes up in parts (`parts`). `access` finds out who asks. Requests are signed in their address (`rusty-s3` does that, and no more); the connections are those
 //! of the registries' client, with its proxies, authorities and time limits.
+
+mod access;
+mod parts;
+mod settings;
 
 use std::fmt;
 use std::fs::File;
@@ -16,8 +20,12 @@ use rusty_s3::{Credentials, S3Action, UrlStyle};
 use ureq::Body;
 use ureq::http::{Response, Uri};
 
-use super::{Head, Place, PlaceError, Stored};
+pub use access::{Access, Key};
+pub use settings::{BucketSettings, PART_SIZE};
+
+use super::{Address, BucketAddress, Head, Place, PlaceError, Stored};
 use crate::digest::BlobDigest;
+use crate::http_date;
 use crate::manifest::Descriptor;
 use crate::registry::{
     Http, Payload, RegistryError, Request, Retry, Settings, Silent, read_all, status_error,
@@ -26,51 +34,10 @@ use crate::time::Timestamp;
 
 /// How long a signature holds: longer than any upload.
 const SIGNED_FOR: Duration = Duration::from_secs(6 * 3600);
+/// S3 copies no larger object in one request, in bytes.
+const MAX_COPY: u64 = 5 << 30;
 /// More than any manifest of ours.
 const MAX_DOCUMENT: u64 = 64 << 20;
-
-/// Which bucket, and who asks.
-#[derive(Clone)]
-pub struct BucketSettings {
-    /// Its name.
-    pub bucket: String,
-    /// Where it is: `eu-central-1`.
-    pub region: String,
-    /// The server; None for Amazon's.
-    pub endpoint: Option<String>,
-    /// True where the bucket is a part of the path, and not of the host's name.
-    pub path_style: bool,
-    /// What all names of objects begin with.
-    pub prefix: String,
-    /// Of the head.
-    pub name: String,
-    /// None for a bucket that is open to everybody.
-    pub key: Option<Key>,
-}
-
-/// Credentials.
-#[derive(Clone)]
-pub struct Key {
-    /// `AWS_ACCESS_KEY_ID`.
-    pub id: String,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub secret: String,
-    /// `AWS_SESSION_TOKEN`.
-    pub token: Option<String>,
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for BucketSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bucket, region, endpoint, .. } = self;
-        write!(f, "BucketSettings({bucket} in {region} of {endpoint:?})")
-    }
-}
 
 /// An object of a list.
 struct Object {
@@ -85,9 +52,11 @@ pub struct Bucket {
     http: Http,
     settings: Arc<Settings>,
     bucket: rusty_s3::Bucket,
-    credentials: Option<Credentials>,
-    prefix: String,
-    name: String,
+    who: access::Who,
+    address: BucketAddress,
+    aliases: Vec<String>,
+    touch_after: Option<Duration>,
+    part_size: u64,
 }
 
 impl Bucket {
@@ -96,7 +65,7 @@ impl Bucket {
     /// # Errors
     /// When the settings are no address.
     pub fn new(settings: &BucketSettings, http: &Settings) -> Result<Self, PlaceError> {
-        let BucketSettings { bucket, region, endpoint, path_style, prefix, name, key } = settings.clone();
+        let BucketAddress { bucket, region, endpoint, path_style, .. } = settings.address.clone();
         let address = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
         let wrong = |reason: &dyn fmt::Display| PlaceError::document(format!("endpoint {address:?}"), reason);
         let url: url::Url = address.parse().map_err(|error| wrong(&error))?;
@@ -110,20 +79,30 @@ impl Bucket {
         if bucket.base_url().scheme() == "http" {
             http.insecure.extend(bucket.base_url().host_str().map(str::to_owned));
         }
-        let credentials = key.map(|Key { id, secret, token }| match token {
-            Some(token) => Credentials::new_with_token(id, secret, token),
-            None => Credentials::new(id, secret),
-        });
-        let settings = Arc::new(http);
-        Ok(Self { http: Http::new(Arc::clone(&settings)), settings, bucket, credentials, prefix, name })
+        let transport = Arc::new(http);
+        Ok(Self {
+            http: Http::new(Arc::clone(&transport)),
+            who: access::Who::new(settings.access.clone(), &transport),
+            settings: transport,
+            bucket,
+            address: settings.address.clone(),
+            aliases: settings.aliases.clone(),
+            touch_after: settings.touch_after,
+            part_size: settings.part_size,
+        })
+    }
+
+    /// Who asks now; None for nobody.
+    fn credentials(&self) -> Result<Option<Credentials>, PlaceError> {
+        self.who.credentials()
     }
 
     fn blob(&self, digest: BlobDigest) -> String {
-        format!("{}blobs/{digest}", self.prefix)
+        format!("{}{digest}", self.address.blobs)
     }
 
     fn manifest(&self, name: &str) -> String {
-        format!("{}manifests/{name}", self.prefix)
+        format!("{}{name}", self.address.manifests)
     }
 
     /// Sends a request whose signature is in its address. `payload` is made anew for each attempt.
@@ -131,6 +110,18 @@ impl Bucket {
         &self,
         method: &'static str,
         url: &url::Url,
+        payload: impl Fn() -> Result<Option<(Box<dyn Read + 'a>, u64)>, RegistryError>,
+        answer: impl Fn(&Uri, Response<Body>) -> Result<T, RegistryError>,
+    ) -> Result<T, PlaceError> {
+        self.call_with(method, url, &[], payload, answer)
+    }
+
+    /// The same with headers that are signed, too.
+    fn call_with<'a, T>(
+        &self,
+        method: &'static str,
+        url: &url::Url,
+        headers: &[(&'static str, String)],
         payload: impl Fn() -> Result<Option<(Box<dyn Read + 'a>, u64)>, RegistryError>,
         answer: impl Fn(&Uri, Response<Body>) -> Result<T, RegistryError>,
     ) -> Result<T, PlaceError> {
@@ -142,7 +133,7 @@ impl Bucket {
                 Some((reader, length)) => Payload::Stream(reader, *length),
                 None => Payload::Empty,
             };
-            let request = Request { method, uri: uri.clone(), headers: &[], authorization: None, payload };
+            let request = Request { method, uri: uri.clone(), headers, authorization: None, payload };
             answer(&uri, self.http.send(request)?)
         })?)
     }
@@ -152,7 +143,7 @@ impl Bucket {
         object: &str,
         payload: impl Fn() -> Result<(Box<dyn Read + 'a>, u64), RegistryError>,
     ) -> Result<(), PlaceError> {
-        let url = self.bucket.put_object(self.credentials.as_ref(), object).sign(SIGNED_FOR);
+        let url = self.bucket.put_object(self.credentials()?.as_ref(), object).sign(SIGNED_FOR);
         self.call(
             "PUT",
             &url,
@@ -164,9 +155,31 @@ impl Bucket {
         )
     }
 
+    /// Makes an object young by copying it onto itself: rules that remove old objects leave it alone then.
+    fn touch(&self, object: &str) -> Result<(), PlaceError> {
+        let credentials = self.credentials()?;
+        let mut action = self.bucket.put_object(credentials.as_ref(), object);
+        let source = format!("/{}{}", self.bucket.name(), encoded(object));
+        let headers = [("x-amz-copy-source", source), ("x-amz-metadata-directive", "REPLACE".to_owned())];
+        for (name, value) in &headers {
+            action.headers_mut().insert(*name, value.clone());
+        }
+        let url = action.sign(SIGNED_FOR);
+        self.call_with(
+            "PUT",
+            &url,
+            &headers,
+            || Ok(None),
+            |uri, response| match response.status().as_u16() {
+                200 => Ok(()),
+                _ => Err(status_error("PUT", uri, response)),
+            },
+        )
+    }
+
     /// An object's bytes; None if there is none.
     fn small(&self, object: &str) -> Result<Option<Vec<u8>>, PlaceError> {
-        let url = self.bucket.get_object(self.credentials.as_ref(), object).sign(SIGNED_FOR);
+        let url = self.bucket.get_object(self.credentials()?.as_ref(), object).sign(SIGNED_FOR);
         self.call(
             "GET",
             &url,
@@ -180,7 +193,7 @@ impl Bucket {
     }
 
     fn delete(&self, object: &str) -> Result<(), PlaceError> {
-        let url = self.bucket.delete_object(self.credentials.as_ref(), object).sign(SIGNED_FOR);
+        let url = self.bucket.delete_object(self.credentials()?.as_ref(), object).sign(SIGNED_FOR);
         self.call(
             "DELETE",
             &url,
@@ -192,14 +205,14 @@ impl Bucket {
         )
     }
 
-    /// The objects whose names begin with our prefix and `below`, without that.
-    fn list(&self, below: &str) -> Result<Vec<Object>, PlaceError> {
-        let prefix = format!("{}{below}", self.prefix);
+    /// The objects whose names begin with `prefix`, without that.
+    fn list(&self, prefix: &str) -> Result<Vec<Object>, PlaceError> {
         let mut found = Vec::new();
         let mut more: Option<String> = None;
         loop {
-            let mut action = self.bucket.list_objects_v2(self.credentials.as_ref());
-            action.with_prefix(prefix.as_str());
+            let credentials = self.credentials()?;
+            let mut action = self.bucket.list_objects_v2(credentials.as_ref());
+            action.with_prefix(prefix);
             if let Some(more) = &more {
                 action.with_continuation_token(more.as_str());
             }
@@ -217,7 +230,7 @@ impl Bucket {
             let page = ListObjectsV2::parse_response(&text)
                 .map_err(|error| PlaceError::document(format!("list of {}", self.name()), error))?;
             for object in page.contents {
-                if let Some(rest) = object.key.strip_prefix(&prefix) {
+                if let Some(rest) = object.key.strip_prefix(prefix) {
                     found.push(Object {
                         name: rest.to_owned(),
                         modified: object.last_modified.as_deref().and_then(|text| text.parse().ok()),
@@ -271,15 +284,20 @@ impl Bucket {
 
 impl Place for Bucket {
     fn name(&self) -> String {
-        format!("bucket {}/{}{}", self.bucket.name(), self.prefix, self.name)
+        self.address().to_string()
+    }
+
+    fn address(&self) -> Address {
+        Address::Bucket(self.address.clone())
     }
 
     fn head(&self) -> Result<Option<Vec<u8>>, PlaceError> {
-        self.small(&self.manifest(&self.name))
+        self.small(&self.manifest(&self.address.name))
     }
 
     fn read(&self, blob: &Descriptor, out: &mut dyn Write) -> Result<(), PlaceError> {
-        let url = self.bucket.get_object(self.credentials.as_ref(), &self.blob(blob.digest)).sign(SIGNED_FOR);
+        let url =
+            self.bucket.get_object(self.credentials()?.as_ref(), &self.blob(blob.digest)).sign(SIGNED_FOR);
         let uri: Uri = url.as_str().parse().map_err(|error| PlaceError::document(url.path(), error))?;
         let retry = Retry::new(&self.settings, &Silent);
         let (mut done, mut tried) = (0, 0);
@@ -300,36 +318,54 @@ impl Place for Bucket {
     }
 
     fn has(&self, blob: &Descriptor) -> Result<bool, PlaceError> {
-        let url =
-            self.bucket.head_object(self.credentials.as_ref(), &self.blob(blob.digest)).sign(SIGNED_FOR);
-        self.call(
+        let object = self.blob(blob.digest);
+        let credentials = self.credentials()?;
+        let url = self.bucket.head_object(credentials.as_ref(), &object).sign(SIGNED_FOR);
+        let found = self.call(
             "HEAD",
             &url,
             || Ok(None),
             |uri, response| match response.status().as_u16() {
-                200 => Ok(response.body().content_length().is_none_or(|length| length == blob.size)),
-                404 => Ok(false),
+                200 => Ok(Some((response.body().content_length(), modified(&response)))),
+                404 => Ok(None),
                 _ => Err(status_error("HEAD", uri, response)),
             },
-        )
+        )?;
+        let Some((length, modified)) = found else { return Ok(false) };
+        if length.is_some_and(|length| length != blob.size) {
+            return Ok(false);
+        }
+        match (self.touch_after, modified) {
+            // One that cannot be made young is written again.
+            (Some(limit), Some(modified)) if is_older(modified, limit) && blob.size <= MAX_COPY => {
+                Ok(self.touch(&object).is_ok())
+            }
+            _ => Ok(true),
+        }
     }
 
     fn write(&self, blob: &Descriptor, file: &Path) -> Result<(), PlaceError> {
-        self.put(&self.blob(blob.digest), || {
+        let object = self.blob(blob.digest);
+        if blob.size > self.part_size {
+            return self.put_in_parts(&object, blob.size, file);
+        }
+        self.put(&object, || {
             let file = File::open(file).map_err(RegistryError::file("open", file))?;
             Ok((Box::new(file) as Box<dyn Read>, blob.size))
         })
     }
 
     fn switch(&self, manifest: &[u8]) -> Result<(), PlaceError> {
-        self.put(&self.manifest(&self.name), || {
-            Ok((Box::new(io::Cursor::new(manifest)) as Box<dyn Read>, manifest.len() as u64))
+        std::iter::once(&self.address.name).chain(&self.aliases).try_for_each(|name| {
+            self.put(&self.manifest(name), || {
+                Ok((Box::new(io::Cursor::new(manifest)) as Box<dyn Read>, manifest.len() as u64))
+            })
         })
     }
 
     fn heads(&self) -> Result<Vec<Head>, PlaceError> {
         let mut heads = Vec::new();
-        for Object { name, .. } in self.list("manifests/")? {
+        for Object { name, .. } in self.list(&self.address.manifests)? {
             if let Some(manifest) = self.small(&self.manifest(&name))? {
                 heads.push(Head { name, manifest, replaced: false });
             }
@@ -342,7 +378,7 @@ impl Place for Bucket {
     }
 
     fn blobs(&self) -> Result<Vec<Stored>, PlaceError> {
-        let objects = self.list("blobs/")?.into_iter();
+        let objects = self.list(&self.address.blobs)?.into_iter();
         let stored = |Object { name, modified: written, size }| {
             name.parse().ok().map(|digest| Stored { digest, size, written })
         };
@@ -352,4 +388,21 @@ impl Place for Bucket {
     fn remove_blob(&self, digest: BlobDigest) -> Result<(), PlaceError> {
         self.delete(&self.blob(digest))
     }
+}
+
+/// In seconds since 1970.
+fn modified(response: &Response<Body>) -> Option<i64> {
+    http_date::parse(response.headers().get("last-modified")?.to_str().ok()?)
+}
+
+fn is_older(modified: i64, than: Duration) -> bool {
+    let age = Timestamp::now().secs.saturating_sub(modified);
+    u64::try_from(age).is_ok_and(|age| age > than.as_secs())
+}
+
+/// The path of an object in a URL.
+fn encoded(object: &str) -> String {
+    let mut url = url::Url::parse("s3://bucket").expect("it is one");
+    url.set_path(object);
+    url.path().to_owned()
 }

@@ -1,7 +1,11 @@
 //! A cache that travels: `--cache-to` on one machine, `--cache-from` on another. A machine is a sandbox with a store of its
 //! own.
 
-use std::path::{Path, PathBuf};
+mod broken;
+mod faults;
+mod remembered;
+
+use std::path::PathBuf;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,12 +33,8 @@ impl Place {
     fn spec(&self, member: &str) -> String {
         match self {
             Self::Folder(folder) => format!("type=local,{member}={}/cache", folder.path().display()),
-            Self::Registry(registry) => format!("type=registry,ref={}/team/app:cache", registry.address),
-            Self::Bucket(bucket) => format!(
-                "type=s3,bucket=cache,region=us-east-1,endpoint_url=http://{},use_path_style=true,prefix=app/,\
-                 access_key_id=k,secret_access_key=s",
-                bucket.address
-            ),
+            Self::Registry(registry) => in_registry(&registry.address),
+            Self::Bucket(bucket) => in_bucket(&bucket.address),
         }
     }
 
@@ -50,6 +50,19 @@ impl Place {
         let Self::Folder(folder) = self else { panic!("a registry is no folder") };
         folder.path().join("cache")
     }
+}
+
+/// A cache in the registry at `address`.
+fn in_registry(address: &str) -> String {
+    format!("type=registry,ref={address}/team/app:cache")
+}
+
+/// A cache in the bucket of the server at `address`.
+fn in_bucket(address: &str) -> String {
+    format!(
+        "type=s3,bucket=cache,region=us-east-1,endpoint_url=http://{address},use_path_style=true,prefix=app/,\
+         access_key_id=k,secret_access_key=s"
+    )
 }
 
 /// A machine with the files of the project and nothing else.
@@ -121,22 +134,23 @@ fn travels(place: &Place) {
 }
 
 #[test]
-fn in_a_folder() {
+fn through_a_folder() {
     travels(&Place::folder());
 }
 
 #[test]
-fn in_a_registry() {
+fn through_a_registry() {
     let Some(registry) = Registry::start(None) else { return };
     travels(&Place::Registry(registry));
 }
 
 #[test]
-fn in_a_bucket() {
+fn through_a_bucket() {
     let Some(bucket) = Bucket::start() else { return };
     let place = Place::Bucket(bucket);
     travels(&place);
     shrinks(&place);
+    writers_and_readers_at_once(&place);
 }
 
 /// Of several caches that took each other's place the last one stays, whole.
@@ -204,117 +218,11 @@ fn what_was_not_needed_here_is_passed_on() {
     assert_eq!((ran(&needed), fetched(&needed)), (1, 4), "{needed}");
 }
 
-/// The files below `folder`, the largest last.
-fn blobs(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder.join("blobs/sha256")).expect("blobs");
-    let mut blobs: Vec<PathBuf> = entries.map(|entry| entry.expect("a blob").path()).collect();
-    blobs.sort_by_key(|path| path.metadata().expect("a file").len());
-    blobs
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
-}
-
-fn blob(folder: &Path, descriptor: &Value) -> PathBuf {
-    let digest = descriptor["digest"].as_str().expect("a digest");
-    folder.join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
-}
-
-fn manifest(folder: &Path) -> PathBuf {
-    blob(folder, &json(&folder.join("index.json"))["manifests"][0])
-}
-
-/// Does something to the folder of a cache.
-type Damage<'a> = &'a dyn Fn(&Path);
-
-/// A cache in some state of disrepair costs a sentence and no more, and the next export mends it.
-#[test]
-fn a_broken_cache_is_said_and_mended() {
-    let spoil = |path: PathBuf| {
-        let mut bytes = std::fs::read(&path).expect("a blob");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0xff;
-        std::fs::write(path, bytes).expect("written");
-    };
-    let cut = |path: PathBuf| {
-        let bytes = std::fs::read(&path).expect("a blob");
-        std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
-    };
-    let damages: [(&str, Damage<'_>); 6] = [
-        ("layers", &|folder| {
-            for layer in json(&manifest(folder))["layers"].as_array().expect("layers") {
-                spoil(blob(folder, layer));
-            }
-        }),
-        ("a config that was cut off", &|folder| cut(blob(folder, &json(&manifest(folder))["config"]))),
-        ("a manifest", &|folder| spoil(manifest(folder))),
-        ("a missing manifest", &|folder| std::fs::remove_file(manifest(folder)).expect("removed")),
-        ("an index", &|folder| std::fs::write(folder.join("index.json"), "{").expect("written")),
-        ("nothing there", &|folder| std::fs::remove_dir_all(folder).expect("removed")),
-    ];
-    let place = Place::folder();
-    build(&machine("one"), DOCKERFILE, &[&place.to("max")]);
-    for (what, damage) in damages {
-        damage(&place.path());
-        let second = machine("one");
-        let built = build(&second, DOCKERFILE, &[&place.from(), &place.to("max")]);
-        assert!(!notices(&built).is_empty(), "{what}: {built}");
-        assert!(ran(&built) >= 2, "{what}: {built}");
-        second.rbuild(&["fsck"]).succeeded();
-        let third = machine("one");
-        let mended = build(&third, DOCKERFILE, &[&place.from()]);
-        assert_eq!((ran(&mended), notices(&mended)), (0, Vec::new()), "{what}: {mended}");
-    }
-    assert!(!blobs(&place.path()).is_empty());
-}
-
-/// A cache that says of one layer that it is another.
-#[test]
-fn a_lying_cache_spoils_nothing() {
-    let place = Place::folder();
-    let first = machine("one");
-    build(&first, DOCKERFILE, &[&place.to("max")]);
-    let folder = place.path();
-    let (index, mut manifest_now) = (json(&folder.join("index.json")), json(&manifest(&folder)));
-    let mut config = json(&blob(&folder, &manifest_now["config"]));
-    let blobs: Vec<Value> =
-        config["layers"].as_array().expect("layers").iter().map(|layer| layer["blob"].clone()).collect();
-    for (layer, other) in config["layers"].as_array_mut().expect("layers").iter_mut().zip(blobs.iter().rev())
-    {
-        layer["blob"] = other.clone();
-    }
-    let put = |bytes: Vec<u8>| {
-        let digest: String =
-            <sha2::Sha256 as sha2::Digest>::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        std::fs::write(folder.join("blobs/sha256").join(&digest), &bytes).expect("written");
-        serde_json::json!({"digest": format!("sha256:{digest}"), "size": bytes.len()})
-    };
-    let config_type = manifest_now["config"]["mediaType"].clone();
-    manifest_now["config"] = put(serde_json::to_vec(&config).expect("JSON"));
-    manifest_now["config"]["mediaType"] = config_type;
-    let mut index = index;
-    let annotations = index["manifests"][0]["annotations"].clone();
-    index["manifests"][0] = put(serde_json::to_vec(&manifest_now).expect("JSON"));
-    index["manifests"][0]["annotations"] = annotations;
-    std::fs::write(folder.join("index.json"), index.to_string()).expect("written");
-
-    let second = machine("one");
-    let built = build(&second, DOCKERFILE, &[&place.from()]);
-    assert!(notices(&built).iter().any(|notice| notice.contains("holds other files")), "{built}");
-    let image = second.rbuild(&["save", "app"]).succeeded().bytes;
-    assert_eq!(crate::support::archive::Image::only(&image).text("out"), "one");
-    second.rbuild(&["fsck"]).succeeded();
-}
-
 /// Several builds write the same cache at once; who reads it meanwhile finds one of them, whole.
-#[test]
-fn writers_and_readers_at_once() {
-    let place = Place::folder();
+fn writers_and_readers_at_once(place: &Place) {
     build(&machine("0"), DOCKERFILE, &[&place.to("max")]);
     std::thread::scope(|scope| {
         for writer in 1..4 {
-            let place = &place;
             scope.spawn(move || {
                 let sandbox = machine(&writer.to_string());
                 build(&sandbox, DOCKERFILE, &[&place.to("max")]);
@@ -326,6 +234,21 @@ fn writers_and_readers_at_once() {
             assert_eq!((ran(&read), notices(&read)), (3, Vec::new()), "{read}");
         }
     });
+    // One of them was the last, and all of its cache is there.
+    let last = (0..4).map(|writer| build(&machine(&writer.to_string()), DOCKERFILE, &[&place.from()]));
+    let whole = last.filter(|warm| ran(warm) == 0 && notices(warm).is_empty()).count();
+    assert_eq!(whole, 1);
+}
+
+#[test]
+fn writers_and_readers_of_a_folder() {
+    writers_and_readers_at_once(&Place::folder());
+}
+
+#[test]
+fn writers_and_readers_of_a_registry() {
+    let Some(registry) = Registry::start(None) else { return };
+    writers_and_readers_at_once(&Place::Registry(registry));
 }
 
 #[test]
