@@ -49,7 +49,9 @@ fn object(explained: &Explained) -> String {
 
 fn text(explained: &Explained) -> String {
     let mut out = format!("build {} of {}\n", explained.build, explained.dockerfile);
+    let several = explained.steps.windows(2).any(|two| two[0].platform != two[1].platform);
     for step in &explained.steps {
+        let platform = if several { format!("{} ", step.platform) } else { String::new() };
         let status = match step.status {
             Status::Cached => "cached",
             Status::Ran => "ran",
@@ -59,7 +61,7 @@ fn text(explained: &Explained) -> String {
         };
         let _ = writeln!(
             out,
-            "\n#{} {} line {}: {}\n  {status}{}",
+            "\n#{} {platform}{} line {}: {}\n  {status}{}",
             step.step,
             step.stage,
             step.line,

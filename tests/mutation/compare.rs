@@ -26,7 +26,10 @@ pub(super) struct Comparable {
 impl Comparable {
     /// The image `x` of a store.
     pub(super) fn of(sandbox: &Sandbox) -> Self {
-        let image = Image::only(&sandbox.rbuild(&["save", "x"]).succeeded().bytes);
+        Self::of_image(Image::only(&sandbox.rbuild(&["save", "x"]).succeeded().bytes))
+    }
+
+    pub(super) fn of_image(image: Image) -> Self {
         let file = |(path, node): (String, crate::support::archive::Node)| {
             let owner = (node.uid, node.gid);
             (path, File { kind: node.kind, mode: node.mode, owner, xattrs: node.xattrs })

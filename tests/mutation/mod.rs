@@ -5,6 +5,7 @@
 //! project   what goes into a build, at random;  disk: its files, changed in place
 //! mutate    the kinds of changes, each with what has to be said of it
 //! expect    whether `rbuild explain` says that;  compare: whether two images are the same
+//! platforms the same for two platforms, with projects of their own
 //! ```
 //!
 //! `RBUILD_MUTATIONS` says how many (`.ci/run mutation` does 2,000). They are done in rounds that go through all kinds
@@ -16,6 +17,7 @@ mod dice;
 mod disk;
 mod expect;
 mod mutate;
+mod platforms;
 mod project;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +38,10 @@ use project::{Abilities, BASES, Project};
 const ROUND: u64 = mutate::COUNT as u64;
 /// After so many comes another project, in the same stores.
 const PROJECT: u64 = 13;
+/// Before every so many mutations the cache is exported as it is, and after the mutation a new store begins with that.
+const CARRIED: u64 = 8;
+/// For so many mutations there is one of a project for two platforms.
+const FOR_PLATFORMS: u64 = 20;
 /// As often is the image compared with the first build of a new store, and not with one that ignores the cache: WORKDIR
 /// comes from the cache even then.
 const NEW_STORE: u64 = 5;
@@ -65,6 +71,22 @@ fn one_input_at_a_time() {
     // Half of the time goes by with waiting for the disk and for processes to start.
     let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    let more = (count / FOR_PLATFORMS).div_ceil(platforms::ROUND).max(1);
+    let next = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let round = next.fetch_add(1, Ordering::Relaxed);
+            if round >= more || failed.load(Ordering::Relaxed) {
+                break;
+            }
+            let failing = Failing(&failed);
+            let seed = seed.wrapping_add(round);
+            platforms::round(seed).unwrap_or_else(|wrong| panic!("RBUILD_SEED={seed} {wrong}"));
+            std::mem::forget(failing);
+        }
+    };
+    std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    let count = count + more * platforms::ROUND;
     println!("{count} mutations in {} s", begun.elapsed().as_secs());
 }
 
@@ -75,6 +97,11 @@ impl Drop for Failing<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether the cache that is exported before a mutation has the layers of all stages.
+fn has_all_layers(number: u64) -> bool {
+    number.is_multiple_of(2 * CARRIED)
 }
 
 /// An archive of the images that projects are based on: `base:0` and so on.
@@ -166,6 +193,9 @@ impl<'a> Round<'a> {
                 self.cached.build(&project, self.disk.root(), &Trick::None, &[]).succeeded();
             }
             let before = project.clone();
+            if number % CARRIED == 0 {
+                self.export(&project, number);
+            }
             let Some(mutation) = mutate(kind, &mut project, &mut dice, self.can) else { continue };
             if let Err(wrong) = self.verify(&project, &mutation, number) {
                 let again = format!("RBUILD_SEED={} RBUILD_MUTATIONS={}", self.seed, number + 1);
@@ -175,6 +205,44 @@ impl<'a> Round<'a> {
                     project.dockerfile()
                 );
             }
+        }
+    }
+
+    /// Writes the cache of the project as it is to where another machine finds it; with the layers of all stages, or
+    /// without, so that they have to be made when they are needed.
+    fn export(&mut self, project: &Project, number: u64) {
+        let mode = if has_all_layers(number) { "max" } else { "min" };
+        let to = format!("--cache-to=type=local,dest={},mode={mode}", self.carried().display());
+        self.cached.build(project, self.disk.root(), &Trick::None, &[&to]).succeeded();
+    }
+
+    fn carried(&self) -> PathBuf {
+        self.cached.sandbox.work().join("carried")
+    }
+
+    /// Builds on a machine that has nothing but that cache. The error says what is not as it has to be.
+    fn verify_carried(
+        &self,
+        project: &Project,
+        mutation: &Mutation,
+        cached: &Comparable,
+    ) -> Result<(), String> {
+        let mut other = Bench::new(self.bases);
+        let from = format!("--cache-from=type=local,src={}", self.carried().display());
+        let built = other.build(project, self.disk.root(), &mutation.trick, &[&from]);
+        if built.code != 0 {
+            return Err(built.to_string());
+        }
+        // Where layers are missing, more runs than what was changed.
+        if has_all_layers(number) {
+            let explained = other.sandbox.rbuild(&["explain", "--format=json"]).succeeded().stdout;
+            let explained: Value = serde_json::from_str(&explained).expect("JSON");
+            let said = mutation.expected.check(&explained);
+            said.map_err(|wrong| format!("with the cache of another machine: {wrong}"))?;
+        }
+        match cached.difference(&Comparable::of(&other.sandbox)) {
+            Some(found) => Err(format!("with the cache of another machine it is another image:\n{found}")),
+            None => Ok(()),
         }
     }
 
@@ -206,13 +274,16 @@ impl<'a> Round<'a> {
         if built.code != 0 {
             return Err(built.to_string());
         }
+        let (cached, uncached) = (Comparable::of(&self.cached.sandbox), Comparable::of(&other.sandbox));
+        if let Some(found) = cached.difference(&uncached) {
+            return Err(format!("the cached image is another one:\n{found}"));
+        }
+        if number.is_multiple_of(CARRIED) {
+            self.verify_carried(project, mutation, number, &cached)?;
+        }
         if matches!(trick, Trick::Moved) {
             self.disk.rename(place);
         }
-        let (cached, uncached) = (Comparable::of(&self.cached.sandbox), Comparable::of(&other.sandbox));
-        match cached.difference(&uncached) {
-            Some(found) => Err(format!("the cached image is another one:\n{found}")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -37,6 +37,8 @@ pub struct StepReport {
     pub step: usize,
     /// Name of the stage.
     pub stage: String,
+    /// What its programs are for; empty where that was not recorded.
+    pub platform: String,
     /// As written.
     pub instruction: String,
     /// Its line.
@@ -111,6 +113,7 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
         steps.push(StepReport {
             step: index + 1,
             stage: step.head.stage.clone(),
+            platform: step.head.platform.clone(),
             instruction: step.head.instruction.clone(),
             line: step.head.line,
             status: step.status,

@@ -226,9 +226,18 @@ pub(crate) fn status_error(method: &'static str, uri: &Uri, response: Response<B
     }
 }
 
-/// The messages of `{"errors": [{"code": …, "message": …}]}`; nothing of an answer of another form, which is
-/// usually a page of HTML.
+/// The messages of `{"errors": [{"code": …, "message": …}]}`, or that of S3's `<Error>`; nothing of an answer of
+/// another form, which is usually a page of HTML.
 fn explanation(text: &[u8]) -> String {
+    let xml = String::from_utf8_lossy(text);
+    if let Some((_, error)) = xml.split_once("<Error>") {
+        let element = |name: &str| {
+            let (_, rest) = error.split_once(&format!("<{name}>"))?;
+            Some(rest.split_once('<')?.0.to_owned())
+        };
+        let said: Vec<String> = ["Code", "Message"].into_iter().filter_map(element).collect();
+        return printable(&said.join(": "));
+    }
     let json: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let mut found: Vec<String> = Vec::new();

@@ -4,6 +4,7 @@
 //! - `server`: a small HTTP server whose answers a test decides; in front of the real registry it is a proxy that
 //!   breaks things.
 //! - `images`: stores with images in them.
+//! - `bucket`: the other kind of place where caches travel, with a server of its own.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 )]
 
 mod auth;
+mod bucket;
 mod faults;
 mod images;
 mod peer;

@@ -22,7 +22,9 @@ impl Request {
     }
 
     pub(crate) fn is_blob(&self) -> bool {
-        self.method == "GET" && self.target.contains("/blobs/sha256:")
+        // A bucket's colons are escaped.
+        self.method == "GET"
+            && ["/blobs/sha256:", "/blobs/sha256%3A"].iter().any(|it| self.target.contains(it))
     }
 }
 

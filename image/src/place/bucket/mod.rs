@@ -36,6 +36,9 @@ use crate::time::Timestamp;
 const SIGNED_FOR: Duration = Duration::from_secs(6 * 3600);
 /// S3 copies no larger object in one request, in bytes.
 const MAX_COPY: u64 = 5 << 30;
+/// What can be done where access is denied.
+const WHO_ASKS: &str =
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or access_key_id= say who asks";
 /// More than any manifest of ours.
 const MAX_DOCUMENT: u64 = 64 << 20;
 
@@ -150,9 +153,19 @@ impl Bucket {
             || payload().map(Some),
             |uri, response| match response.status().as_u16() {
                 200 | 201 | 204 => Ok(()),
-                _ => Err(status_error("PUT", uri, response)),
+                _ => Err(self.failed("PUT", uri, response)),
             },
         )
+    }
+
+    /// An answer that is not what was hoped for.
+    fn failed(&self, method: &'static str, uri: &Uri, response: Response<Body>) -> RegistryError {
+        match status_error(method, uri, response) {
+            RegistryError::Status { status: 401 | 403, message, .. } => {
+                RegistryError::Denied { what: self.name(), hint: WHO_ASKS, message }
+            }
+            other => other,
+        }
     }
 
     /// Makes an object young by copying it onto itself: rules that remove old objects leave it alone then.
@@ -172,7 +185,7 @@ impl Bucket {
             || Ok(None),
             |uri, response| match response.status().as_u16() {
                 200 => Ok(()),
-                _ => Err(status_error("PUT", uri, response)),
+                _ => Err(self.failed("PUT", uri, response)),
             },
         )
     }
@@ -187,7 +200,7 @@ impl Bucket {
             |uri, response| match response.status().as_u16() {
                 200 => read_all("GET", uri, response, MAX_DOCUMENT).map(Some),
                 404 => Ok(None),
-                _ => Err(status_error("GET", uri, response)),
+                _ => Err(self.failed("GET", uri, response)),
             },
         )
     }
@@ -200,7 +213,7 @@ impl Bucket {
             || Ok(None),
             |uri, response| match response.status().as_u16() {
                 200 | 204 | 404 => Ok(()),
-                _ => Err(status_error("DELETE", uri, response)),
+                _ => Err(self.failed("DELETE", uri, response)),
             },
         )
     }
@@ -223,7 +236,7 @@ impl Bucket {
                 || Ok(None),
                 |uri, response| match response.status().as_u16() {
                     200 => read_all("GET", uri, response, MAX_DOCUMENT),
-                    _ => Err(status_error("GET", uri, response)),
+                    _ => Err(self.failed("GET", uri, response)),
                 },
             )?;
             let text = String::from_utf8_lossy(&bytes);
@@ -260,7 +273,7 @@ impl Bucket {
             206 => 0,
             // A server that cannot begin in the middle sends again what we have.
             200 => *done,
-            _ => return Err(status_error("GET", uri, response)),
+            _ => return Err(self.failed("GET", uri, response)),
         };
         let mut reader = response.into_body().into_reader();
         let mut piece = vec![0; 256 << 10];
@@ -328,7 +341,7 @@ impl Place for Bucket {
             |uri, response| match response.status().as_u16() {
                 200 => Ok(Some((response.body().content_length(), modified(&response)))),
                 404 => Ok(None),
-                _ => Err(status_error("HEAD", uri, response)),
+                _ => Err(self.failed("HEAD", uri, response)),
             },
         )?;
         let Some((length, modified)) = found else { return Ok(false) };

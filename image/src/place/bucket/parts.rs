@@ -11,7 +11,7 @@ use rusty_s3::actions::{AbortMultipartUpload, CompleteMultipartUpload, CreateMul
 
 use super::{Bucket, MAX_DOCUMENT, SIGNED_FOR};
 use crate::place::PlaceError;
-use crate::registry::{RegistryError, read_all, status_error};
+use crate::registry::{RegistryError, read_all};
 
 /// S3 takes no more parts of one object.
 const MAX_PARTS: u64 = 10_000;
@@ -41,7 +41,7 @@ impl Bucket {
             || Ok(None),
             |uri, response| match response.status().as_u16() {
                 200 => read_all("POST", uri, response, MAX_DOCUMENT),
-                _ => Err(status_error("POST", uri, response)),
+                _ => Err(self.failed("POST", uri, response)),
             },
         )?;
         let answer = CreateMultipartUpload::parse_response(&String::from_utf8_lossy(&bytes));
@@ -106,7 +106,7 @@ impl Bucket {
             },
             |uri, response| match (response.status().as_u16(), response.headers().get("etag")) {
                 (200, Some(etag)) => Ok(String::from_utf8_lossy(etag.as_bytes()).into_owned()),
-                _ => Err(status_error("PUT", uri, response)),
+                _ => Err(self.failed("PUT", uri, response)),
             },
         )
     }
@@ -124,7 +124,7 @@ impl Bucket {
             || Ok(Some((Box::new(io::Cursor::new(body.as_bytes())) as Box<dyn Read>, body.len() as u64))),
             |uri, response| match response.status().as_u16() {
                 200 => read_all("POST", uri, response, MAX_DOCUMENT),
-                _ => Err(status_error("POST", uri, response)),
+                _ => Err(self.failed("POST", uri, response)),
             },
         )?;
         // The status comes before the work is done: the body says how it ended.
@@ -145,7 +145,7 @@ impl Bucket {
             || Ok(None),
             |uri, response| match response.status().as_u16() {
                 200 | 204 | 404 => Ok(()),
-                _ => Err(status_error("DELETE", uri, response)),
+                _ => Err(self.failed("DELETE", uri, response)),
             },
         )
     }
