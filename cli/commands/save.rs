@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use rbuild_image::archive::{self, Format, KnownLayers, Selection};
 use rbuild_image::daemon::Daemon;
 use rbuild_image::reference::Reference;
-use rbuild_image::store::Store;
+use rbuild_image::store::{Named, Store};
 
 use super::{find, partial};
 use crate::args::{SaveArgs, SaveFormat};
@@ -21,6 +21,9 @@ pub(crate) fn run(args: &SaveArgs, store: &Store, environment: &Environment, sty
     }
     let images = args.images.iter().map(|text| wanted(text, store)).collect::<Result<Vec<_>, _>>()?;
     let known = if args.thin { known_layers(environment, style) } else { KnownLayers::default() };
+    if args.thin && images.iter().any(|image| matches!(image.id, Named::Index(_))) {
+        ui::note("docker will take the images for this machine's platform only\n");
+    }
     let archive = Archive { images, known, format: args.format };
     match &args.output {
         Some(path) => partial::write(path, |mut file| archive.write(store, &mut file))?,

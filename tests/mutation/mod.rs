@@ -225,6 +225,7 @@ impl<'a> Round<'a> {
         &self,
         project: &Project,
         mutation: &Mutation,
+        number: u64,
         cached: &Comparable,
     ) -> Result<(), String> {
         let mut other = Bench::new(self.bases);

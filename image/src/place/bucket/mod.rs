@@ -7,6 +7,7 @@
 mod access;
 mod parts;
 mod settings;
+mod touch;
 
 use std::fmt;
 use std::fs::File;
@@ -25,7 +26,6 @@ pub use settings::{BucketSettings, PART_SIZE};
 
 use super::{Address, BucketAddress, Head, Place, PlaceError, Stored};
 use crate::digest::BlobDigest;
-use crate::http_date;
 use crate::manifest::Descriptor;
 use crate::registry::{
     Http, Payload, RegistryError, Request, Retry, Settings, Silent, read_all, status_error,
@@ -34,8 +34,6 @@ use crate::time::Timestamp;
 
 /// How long a signature holds: longer than any upload.
 const SIGNED_FOR: Duration = Duration::from_secs(6 * 3600);
-/// S3 copies no larger object in one request, in bytes.
-const MAX_COPY: u64 = 5 << 30;
 /// What can be done where access is denied.
 const WHO_ASKS: &str =
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or access_key_id= say who asks";
@@ -166,28 +164,6 @@ impl Bucket {
             }
             other => other,
         }
-    }
-
-    /// Makes an object young by copying it onto itself: rules that remove old objects leave it alone then.
-    fn touch(&self, object: &str) -> Result<(), PlaceError> {
-        let credentials = self.credentials()?;
-        let mut action = self.bucket.put_object(credentials.as_ref(), object);
-        let source = format!("/{}{}", self.bucket.name(), encoded(object));
-        let headers = [("x-amz-copy-source", source), ("x-amz-metadata-directive", "REPLACE".to_owned())];
-        for (name, value) in &headers {
-            action.headers_mut().insert(*name, value.clone());
-        }
-        let url = action.sign(SIGNED_FOR);
-        self.call_with(
-            "PUT",
-            &url,
-            &headers,
-            || Ok(None),
-            |uri, response| match response.status().as_u16() {
-                200 => Ok(()),
-                _ => Err(self.failed("PUT", uri, response)),
-            },
-        )
     }
 
     /// An object's bytes; None if there is none.
@@ -339,7 +315,7 @@ impl Place for Bucket {
             &url,
             || Ok(None),
             |uri, response| match response.status().as_u16() {
-                200 => Ok(Some((response.body().content_length(), modified(&response)))),
+                200 => Ok(Some((response.body().content_length(), touch::modified(&response)))),
                 404 => Ok(None),
                 _ => Err(self.failed("HEAD", uri, response)),
             },
@@ -348,13 +324,7 @@ impl Place for Bucket {
         if length.is_some_and(|length| length != blob.size) {
             return Ok(false);
         }
-        match (self.touch_after, modified) {
-            // One that cannot be made young is written again.
-            (Some(limit), Some(modified)) if is_older(modified, limit) && blob.size <= MAX_COPY => {
-                Ok(self.touch(&object).is_ok())
-            }
-            _ => Ok(true),
-        }
+        self.keeps(&object, blob.size, modified)
     }
 
     fn write(&self, blob: &Descriptor, file: &Path) -> Result<(), PlaceError> {
@@ -401,21 +371,4 @@ impl Place for Bucket {
     fn remove_blob(&self, digest: BlobDigest) -> Result<(), PlaceError> {
         self.delete(&self.blob(digest))
     }
-}
-
-/// In seconds since 1970.
-fn modified(response: &Response<Body>) -> Option<i64> {
-    http_date::parse(response.headers().get("last-modified")?.to_str().ok()?)
-}
-
-fn is_older(modified: i64, than: Duration) -> bool {
-    let age = Timestamp::now().secs.saturating_sub(modified);
-    u64::try_from(age).is_ok_and(|age| age > than.as_secs())
-}
-
-/// The path of an object in a URL.
-fn encoded(object: &str) -> String {
-    let mut url = url::Url::parse("s3://bucket").expect("it is one");
-    url.set_path(object);
-    url.path().to_owned()
 }
