@@ -142,6 +142,14 @@ fn the_host_name_and_the_space_of_caches() {
     assert_eq!(build(&["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=mine"]), (true, false, false));
     let shm = "FROM busybox\nRUN df -k /dev/shm | tail -1 | sed 's/^[^0-9]*/blocks: /'\n";
     sandbox.build(shm, &["--progress=plain", "--shm-size", "3m"]).succeeded().saying("blocks: 3072 ");
+    let limits = "FROM busybox\nRUN echo soft $(ulimit -S -n) hard $(ulimit -H -n)\n";
+    let limited = |limit: &str| sandbox.build(limits, &["--progress=plain", "--ulimit", limit]);
+    limited("nofile=77:88").succeeded().saying("soft 77 hard 88");
+    limited("nofile=78:88").succeeded().saying("soft 78 hard 88");
+    limited("nofile=78:88").succeeded().saying("CACHED");
+    limited("files=1").ended_with(125).saying("no such limit");
+    let run = ["run", "--rm", "--ulimit", "nofile=66", "busybox", "sh", "-c", "ulimit -n"];
+    sandbox.rbuild(&run).succeeded().printing("66\n");
 }
 
 #[test]

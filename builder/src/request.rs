@@ -8,6 +8,7 @@ use rbuild_image::place::{Address, Place};
 use rbuild_image::reference::Reference;
 use rbuild_image::registry::{Compression, Policy, Proxies, Registry};
 use rbuild_parser::plan::Options;
+use rbuild_runtime::ulimit::Ulimit;
 
 use crate::cache_mount::Locked;
 pub use crate::context::Permissions;
@@ -54,6 +55,8 @@ pub struct Request {
     pub hosts: Vec<(String, String)>,
     /// `--shm-size`: bytes of /dev/shm; None for Docker's default.
     pub shm_size: Option<u64>,
+    /// `--ulimit`: limits of the processes of RUN steps.
+    pub ulimits: Vec<Ulimit>,
     /// `-t`.
     pub names: Vec<Reference>,
     /// `--output`, beside the image in the store.

@@ -173,6 +173,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Option<String>,
 
+    /// Limits of the processes of RUN instructions: nofile=1024:2048 and the like
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<String>,
+
     /// Build context: a folder, or - for a Dockerfile or a tar archive on standard input
     #[arg(value_name = "PATH")]
     pub(crate) context: PathBuf,

@@ -97,6 +97,10 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) tty: bool,
 
+    /// Limits of the processes: nofile=1024:2048 and the like
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<String>,
+
     /// Username or UID
     #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
     pub(crate) user: Option<String>,

@@ -10,9 +10,10 @@ use rbuild_builder::lock::{Lock, Mode};
 use rbuild_builder::room::Budget;
 use rbuild_image::daemon::Address;
 use rbuild_image::registry;
+use rbuild_runtime::ulimit::Ulimit;
 
 pub(crate) use self::rights::{Entitlements, Network, SshAgent};
-use super::run::size;
+use super::run::{size, ulimits};
 use super::{
     CachePlace, CacheTo, Config, Environment, OutputFormat, OutputSettings, OutputTarget, ProgressMode,
     cache, pairs, progress,
@@ -71,6 +72,8 @@ pub(crate) struct BuildSettings {
     pub(crate) outputs: Vec<OutputSettings>,
     /// Bytes of /dev/shm in RUN steps; None for docker's default.
     pub(crate) shm_size: Option<u64>,
+    /// Limits of the processes of RUN steps.
+    pub(crate) ulimits: Vec<Ulimit>,
     /// File that digests and names are written to.
     pub(crate) metadata_file: Option<PathBuf>,
     /// File that the image ID is written to.
@@ -265,6 +268,7 @@ impl BuildSettings {
             hosts: args.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
             outputs,
             shm_size: args.shm_size.as_deref().map(|s| size("--shm-size", s)).transpose()?,
+            ulimits: ulimits(&args.ulimit)?,
             metadata_file: args.metadata_file,
             iidfile: args.iidfile,
             quiet: args.quiet,

@@ -5,6 +5,7 @@ use std::path::Path;
 use rbuild_image::registry;
 use rbuild_runtime::container::{self, Tmpfs, Volume, VolumeSource};
 use rbuild_runtime::sandbox::Network;
+use rbuild_runtime::ulimit::Ulimit;
 
 use super::{Environment, pairs};
 use crate::args::{PullPolicy, RunArgs};
@@ -63,6 +64,7 @@ impl RunSettings {
             no_new_privileges: no_new_privileges(&args.security_opt)?,
             read_only: args.read_only,
             shm_size: args.shm_size.as_deref().map(|s| size("--shm-size", s)).transpose()?,
+            ulimits: ulimits(&args.ulimit)?,
             interactive: args.interactive,
             tty: args.tty,
             remove: args.rm,
@@ -102,6 +104,14 @@ fn network(mode: &str) -> Result<Network, Failure> {
 pub(super) fn size(flag: &str, text: &str) -> Result<u64, Failure> {
     human::parse_size(text)
         .ok_or_else(|| Failure::usage(format!("invalid argument {text:?} for {flag}: no size")))
+}
+
+/// `--ulimit`.
+pub(super) fn ulimits(texts: &[String]) -> Result<Vec<Ulimit>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|why| Failure::usage(format!("invalid argument {text:?} for --ulimit: {why}")))
+    };
+    texts.iter().map(parse).collect()
 }
 
 fn no_new_privileges(options: &[String]) -> Result<bool, Failure> {

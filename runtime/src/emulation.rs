@@ -69,6 +69,7 @@ fn run(folder: &Path) -> Result<bool, SpawnError> {
         terminal: false,
         readonly_rootfs: false,
         shm_size: 1 << 20,
+        ulimits: Vec::new(),
     };
     let mut child = sandbox::spawn(&spec, Stdio { stdin: Io::Null, stdout: Io::Null, stderr: Io::Null })?;
     let exit = child.wait().map_err(|error| SpawnError::setup("wait for", "/probe", &error))?;

@@ -9,7 +9,7 @@
 //! - [`container`]: an image with a life: the one room that knows images.
 //! - [`users`]: who a user name is, by the bytes of a rootfs's passwd and group files.
 //! - [`caps`], `seccomp`: what a process may do.
-//! - [`limits`]: open files, ours and those of programs.
+//! - [`limits`]: open files, ours and those of programs; [`ulimit`]: limits that somebody asked for.
 //! - [`signals`]: signals as events, for whoever has to end in good order.
 //! - [`tty`]: the terminal at our end and the pty of a container.
 //! - [`rootless`]: becoming root of a user namespace, and what this machine allows.
@@ -30,4 +30,5 @@ mod seccomp;
 pub mod signals;
 mod sys;
 pub mod tty;
+pub mod ulimit;
 pub mod users;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rbuild_image::digest::RecordKey;
 use rbuild_image::store::Store;
+use rbuild_runtime::ulimit::Ulimit;
 
 use super::change::{Change, Culprit, FileChange, FileChanges};
 use super::{files, inputs};
@@ -99,7 +100,7 @@ impl Changes<'_> {
         // Every field by its name, so that a new one cannot be forgotten here.
         #[rustfmt::skip]
         let RunKey {
-            platform, argv, env, workdir, user, network, insecure, mounts, script, hosts, hostname, shm_size,
+            platform, argv, env, workdir, user, network, insecure, mounts, script, hosts, hostname, shm_size, ulimits,
         } = new;
         self.value("platform", &old.platform, platform);
         let lost = self.found.len();
@@ -117,6 +118,8 @@ impl Changes<'_> {
         self.value("--add-host", &old.hosts.join(" "), &hosts.join(" "));
         self.optional("BUILDKIT_SANDBOX_HOSTNAME", old.hostname.as_ref(), hostname.as_ref());
         self.optional("--shm-size", old.shm_size.as_ref(), shm_size.as_ref());
+        let limits = |of: &[Ulimit]| of.iter().map(Ulimit::to_string).collect::<Vec<_>>().join(" ");
+        self.value("--ulimit", &limits(&old.ulimits), &limits(ulimits));
         for number in 0..old.mounts.len().max(mounts.len()) {
             self.mount(old.mounts.get(number), mounts.get(number));
         }

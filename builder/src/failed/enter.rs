@@ -99,6 +99,7 @@ pub fn enter(store: &Store, kept: &Kept, program: Program, terminal: bool) -> Re
         network: scene.network,
         insecure: scene.insecure,
         shm_size: scene.shm_size,
+        ulimits: &scene.ulimits,
         hosts: &scene.hosts,
         script: scene.script.as_ref().map(|(name, data)| (name.as_str(), data.as_str())),
         rootfs,

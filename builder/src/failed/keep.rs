@@ -55,6 +55,7 @@ fn scene(session: &Session<'_>, step: &Step, moment: Moment) -> Scene {
         network,
         insecure: run.is_some_and(|run| run.insecure),
         shm_size: session.request.shm_size,
+        ulimits: session.request.ulimits.clone(),
         hosts: session.request.hosts.clone(),
         script: run
             .and_then(|run| run.script.as_ref())

@@ -1,6 +1,7 @@
 //! What is written down about a kept failed step.
 
 use rbuild_image::digest::LayerId;
+use rbuild_runtime::ulimit::Ulimit;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::BuildId;
@@ -46,6 +47,9 @@ pub struct Scene {
     pub insecure: bool,
     /// Bytes of /dev/shm; None for docker's default.
     pub shm_size: Option<u64>,
+    /// `--ulimit`.
+    #[serde(default)]
+    pub ulimits: Vec<Ulimit>,
     /// `--add-host`: names and addresses.
     pub hosts: Vec<(String, String)>,
     /// A heredoc that is a program: name and text.

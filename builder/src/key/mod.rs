@@ -21,6 +21,7 @@
 //! | `run.hosts` | names that resolve | `--add-host` (the names, not the addresses) |
 //! | `run.hostname` | the program sees it; left out where it is the usual one | `BUILDKIT_SANDBOX_HOSTNAME` |
 //! | `run.shm_size` | the program sees it; left out where it is not given | `--shm-size` |
+//! | `run.ulimits` | the program meets them; left out where none is given | `--ulimit` |
 //! | `copy.add`, `copy.dest`, `copy.chown`, `copy.chmod`, `copy.link`, `copy.parents`, `copy.exclude`, `copy.unpack` | they shape the layer; names of owners are looked up in `parent` | the instruction |
 //! | `copy.origin` | files of a context keep their old times, those of a stage have new ones | `--from` |
 //! | `copy.content` | what is copied: names, kinds, modes, owners, links, attributes, data; of a git repository the commit | any of these; never a time. `--perm=git` makes modes the same before they are looked at |

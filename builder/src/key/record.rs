@@ -3,6 +3,7 @@
 use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Chmod, Root, RunNetwork, Sharing};
+use rbuild_runtime::ulimit::Ulimit;
 use serde::{Deserialize, Serialize};
 
 /// Version of the records. A change of what is in a key, or of what it means, needs a new one.
@@ -50,6 +51,8 @@ pub struct RunKey {
     pub hostname: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shm_size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ulimits: Vec<Ulimit>,
 }
 
 /// The network a RUN gets, the default resolved.

@@ -30,6 +30,7 @@ fn run(change: impl FnOnce(&mut RunKey)) -> StepKey {
         hosts: Vec::new(),
         hostname: None,
         shm_size: None,
+        ulimits: Vec::new(),
     };
     change(&mut run);
     key(Some("aa"), StepKeyKind::Run(run))

@@ -48,6 +48,7 @@ fn run_key(session: &Session<'_>, step: &Step, run: &Run, mounts: Vec<MountKey>)
         script: run.script.as_ref().map(|script| (script.name.clone(), script.data.clone())),
         hosts: session.request.hosts.iter().map(|(name, _)| name.to_lowercase()).collect(),
         shm_size: session.request.shm_size,
+        ulimits: session.request.ulimits.clone(),
         hostname: given_hostname(session).map(str::to_owned),
     }
 }
@@ -109,6 +110,7 @@ fn spec(
         mounts,
         terminal: false,
         shm_size: session.request.shm_size,
+        ulimits: &session.request.ulimits,
     };
     Ok(world.spec())
 }

@@ -1,6 +1,7 @@
 //! What a program of a build sees: the same for a RUN and for a shell where one failed.
 
 use rbuild_runtime::sandbox::{Init, Mount, MountSource, Network, Privilege, Rootfs, Spec};
+use rbuild_runtime::ulimit::Ulimit;
 
 use super::hosts;
 use crate::key::RunNetworkKey;
@@ -29,6 +30,8 @@ pub(crate) struct World<'a> {
     pub(crate) mounts: Vec<Mount>,
     /// Bytes of /dev/shm; None for docker's default.
     pub(crate) shm_size: Option<u64>,
+    /// `--ulimit`.
+    pub(crate) ulimits: &'a [Ulimit],
     /// The program gets a terminal.
     pub(crate) terminal: bool,
 }
@@ -64,6 +67,7 @@ impl World<'_> {
             terminal: self.terminal,
             readonly_rootfs: false,
             shm_size: self.shm_size.unwrap_or(SHM_SIZE),
+            ulimits: self.ulimits.to_vec(),
         }
     }
 }

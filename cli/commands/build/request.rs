@@ -60,6 +60,7 @@ pub(super) fn request(settings: &BuildSettings, agents: &Agents) -> Result<Reque
         ssh: agents.sockets().clone(),
         hosts: settings.hosts.clone(),
         shm_size: settings.shm_size,
+        ulimits: settings.ulimits.clone(),
         rewrite_times: settings.outputs.iter().any(|output| output.rewrite_times),
         names: settings.tags.iter().map(|t| find::new_name(t)).collect::<Result<Vec<Reference>, _>>()?,
         locked_caches: settings.locked_caches,

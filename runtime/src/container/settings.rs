@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::Network;
+use crate::ulimit::Ulimit;
 
 /// How a container is to differ from what its image says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct RunSettings {
     pub read_only: bool,
     /// Bytes of /dev/shm; None for docker's 64 MiB.
     pub shm_size: Option<u64>,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
     /// Our standard input goes to the program.
     pub interactive: bool,
     /// The program gets a terminal.

@@ -56,6 +56,7 @@ pub(super) fn spec(facts: Facts<'_>) -> Result<Spec, ContainerError> {
         terminal: settings.tty,
         readonly_rootfs: settings.read_only,
         shm_size: settings.shm_size.unwrap_or(SHM_SIZE),
+        ulimits: settings.ulimits.clone(),
     })
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ulimit::Ulimit;
+
 /// One isolated process and the world it sees.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
@@ -35,6 +37,8 @@ pub struct Spec {
     pub readonly_rootfs: bool,
     /// Size of /dev/shm in bytes.
     pub shm_size: u64,
+    /// Limits of the process; a later one of the same resource wins.
+    pub ulimits: Vec<Ulimit>,
 }
 
 /// Where the root file system comes from. All paths are the host's.

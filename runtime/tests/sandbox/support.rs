@@ -105,6 +105,7 @@ impl Rootfs {
             terminal: false,
             readonly_rootfs: false,
             shm_size: 64 << 20,
+            ulimits: Vec::new(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::sandbox::error::Failure;
 use crate::sandbox::message::{self, News, ReceivedOrder};
 use crate::sandbox::spawn::{INIT_NAME, ORDER_FD, SOCKET_FD};
 use crate::sandbox::spec::{Init, Network, Privilege, Spec};
+use crate::ulimit::Ulimit;
 use crate::{limits, sys};
 
 /// Returns at once, unless this process is the first one of a sandbox: then it never returns. Must be the first
@@ -55,6 +56,7 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
         if let Some(soft) = order.open_files {
             limits::set_open_files(soft);
         }
+        spec.ulimits.iter().for_each(Ulimit::set);
         identity.assume()?;
         program.execute()
     };
