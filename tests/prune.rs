@@ -153,6 +153,11 @@ fn a_budget_is_kept_without_being_asked() {
     only_cached(&sandbox, "c", 602);
     only_cached(&sandbox, "d", 603);
     assert_eq!(layers(&sandbox).len(), of_busybox + 3);
+    let rules =
+        r#"{"builder": {"gc": {"policy": [{"filter": ["unused-for=9h"]}, {"reservedSpace": "1MB"}]}}}"#;
+    std::fs::write(config.join("config.json"), rules).expect("a file");
+    only_cached(&sandbox, "e", 604).saying("to stay within its budget");
+    assert_eq!(layers(&sandbox).len(), of_busybox + 1);
 }
 
 #[test]

@@ -84,8 +84,7 @@ pub(crate) fn run(settings: &BuildSettings, store: &Store, style: Style) -> Outc
 
 /// Keeps the cache within its budget. The image is there, so whatever is wrong here is no failure of the build.
 fn make_room(settings: &BuildSettings, store: &Store) {
-    let Some(budget) = &settings.cache_budget else { return };
-    let text = match room::after_build(store, budget) {
+    let text = match room::after_build(store, &settings.cache_rules) {
         Ok(None) => return,
         Ok(Some(collected)) => format!(
             "removed {} pieces of the build cache to stay within its budget: {}\n",

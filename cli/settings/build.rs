@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rbuild_builder::cache_mount::Locked;
 use rbuild_builder::fetch::git::is_git_url;
 use rbuild_builder::lock::{Lock, Mode};
-use rbuild_builder::room::Budget;
+use rbuild_builder::room::Rule;
 use rbuild_image::daemon::Address;
 use rbuild_image::registry;
 use rbuild_runtime::ulimit::Ulimit;
@@ -87,7 +87,7 @@ pub(crate) struct BuildSettings {
     /// How caches with `sharing=locked` are written.
     pub(crate) locked_caches: Locked,
     /// What the build cache may take; None if it is not looked after.
-    pub(crate) cache_budget: Option<Budget>,
+    pub(crate) cache_rules: Vec<Rule>,
     /// How to talk to registries.
     pub(crate) registry: registry::Settings,
     /// When a registry is asked for a base image.
@@ -275,7 +275,7 @@ impl BuildSettings {
             progress: progress::of_build(args.progress, args.quiet, environment)?,
             lock,
             locked_caches: config.locked_caches(),
-            cache_budget: config.budget()?,
+            cache_rules: config.cache_rules()?,
             debug: args.debug,
             terminal: environment.is_interactive() && environment.stderr_is_terminal,
             log_limit: log_limit(environment)?,

@@ -10,7 +10,7 @@
 //!   "store-lower": "/ci/store",
 //!   "cache-mounts": { "transactions": true },
 //!   "builder": { "gc": { "enabled": true, "defaultReservedSpace": "10%", "defaultMaxUsedSpace": "60%",
-//!                        "defaultMinFreeSpace": "20%" } }
+//!                        "defaultMinFreeSpace": "20%", "policy": [] } }
 //! }
 //! ```
 
@@ -19,11 +19,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rbuild_builder::cache_mount::Locked;
-use rbuild_builder::room::{Budget, Space};
+use rbuild_builder::room::Rule;
 use rbuild_image::registry::Settings;
 use serde::Deserialize;
 
 use super::Environment;
+use super::collection::Collection;
 use crate::exit::Failure;
 
 /// More would only keep a registry from answering anybody else.
@@ -49,22 +50,11 @@ struct ConfigFile {
     store_lower: Option<PathBuf>,
 }
 
-/// The part of docker's `daemon.json` that is about the build cache, in docker's words.
+/// The part of docker's `daemon.json` that is about the build cache.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Builder {
     gc: Option<Collection>,
-}
-
-/// When the cache is made smaller without being asked.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Collection {
-    enabled: Option<bool>,
-    #[serde(alias = "defaultKeepStorage")]
-    default_reserved_space: Option<String>,
-    default_max_used_space: Option<String>,
-    default_min_free_space: Option<String>,
 }
 
 /// What it says about `RUN --mount=type=cache`.
@@ -118,25 +108,12 @@ impl Config {
         self.last(|file| file.store_lower.clone())
     }
 
-    /// What the build cache may take; None if it is never made smaller without being asked. Who gives one limit
-    /// gives all.
+    /// What the build cache is brought within by itself, rule by rule; none if it never is.
     ///
     /// # Errors
-    /// A limit is no size.
-    pub(crate) fn budget(&self) -> Result<Option<Budget>, Failure> {
-        let Some(said) = self.last(|file| file.builder.gc.clone()) else { return Ok(Some(Budget::DEFAULT)) };
-        let limit = |text: Option<String>| {
-            let parsed = text.map(|text| text.parse::<Space>()).transpose();
-            parsed.map_err(|why| Failure::new(format!("builder.gc in config.json: {why}")))
-        };
-        let budget = Budget {
-            reserved: limit(said.default_reserved_space)?,
-            max_used: limit(said.default_max_used_space)?,
-            min_free: limit(said.default_min_free_space)?,
-        };
-        let nothing = Budget { reserved: None, max_used: None, min_free: None };
-        let budget = if budget == nothing { Budget::DEFAULT } else { budget };
-        Ok((said.enabled != Some(false)).then_some(budget))
+    /// A limit is no size, or a filter is none.
+    pub(crate) fn cache_rules(&self) -> Result<Vec<Rule>, Failure> {
+        self.last(|file| file.builder.gc.clone()).unwrap_or_default().rules()
     }
 
     fn last<T>(&self, said: impl Fn(&ConfigFile) -> Option<T>) -> Option<T> {
@@ -216,24 +193,6 @@ mod tests {
         assert_eq!(found.insecure.into_iter().collect::<Vec<_>>(), ["r:5000"]);
         assert_eq!(found.parallel, 3);
         assert!(ConfigFile::read(Path::new("/nonexistent/config.json")).expect("no error").is_none());
-    }
-
-    #[test]
-    fn budgets_of_the_cache() {
-        let budget = |text: &str| {
-            let file = serde_json::from_str(text).expect("good");
-            Config { files: vec![("config.json".into(), file)] }.budget()
-        };
-        let kept = |reserved| Budget { reserved: Some(reserved), max_used: None, min_free: None };
-        for (text, want) in [
-            ("{}", Some(Budget::DEFAULT)),
-            (r#"{"builder": {"gc": {"enabled": true}}}"#, Some(Budget::DEFAULT)),
-            (r#"{"builder": {"gc": {"enabled": false}}}"#, None),
-            (r#"{"builder": {"gc": {"defaultKeepStorage": "1GB"}}}"#, Some(kept(Space::Bytes(1 << 30)))),
-        ] {
-            assert_eq!(budget(text).expect("good"), want, "{text}");
-        }
-        assert!(budget(r#"{"builder": {"gc": {"defaultMaxUsedSpace": "much"}}}"#).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod amazon;
 mod bucket;
 mod build;
 mod cache;
+mod collection;
 mod config;
 mod daemon;
 mod environment;

@@ -13,7 +13,7 @@ use rbuild_image::digest::{ImageId, LayerId};
 use rbuild_image::store::{PruneRequest, Store};
 use rbuild_image::time::Timestamp;
 
-use super::{Budget, Collected, Disk, RoomError, Survey, Wish, collect, layer_of_record};
+use super::{Budget, Collected, Disk, Kind, RoomError, Survey, Wish, collect, layer_of_record};
 use crate::explain::forget_builds;
 
 const DAY: i64 = 24 * 3600;
@@ -38,33 +38,70 @@ struct Estimate {
     added: u64,
 }
 
-/// Removes what passes the budget, if this process added to the store and the budget may have been passed. None
-/// when there was nothing to do.
+/// What is removed without being asked. Several are followed one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Only of these kinds, if there are any.
+    pub kinds: Vec<Kind>,
+    /// Only what was not used for so long.
+    pub unused_for: Option<Duration>,
+    /// No more than needed for this; without it, everything that may.
+    pub budget: Option<Budget>,
+}
+
+impl Rule {
+    /// Of everything, as much as is needed for a budget.
+    #[must_use]
+    pub fn within(budget: Budget) -> Self {
+        Self { kinds: Vec::new(), unused_for: None, budget: Some(budget) }
+    }
+
+    fn wish(&self, now: i64) -> Wish {
+        let since = |age: Duration| Timestamp::new(now.saturating_sub_unsigned(age.as_secs()), 0);
+        Wish {
+            kinds: self.kinds.clone(),
+            unused_since: self.unused_for.map(since),
+            budget: self.budget,
+            min_log_age: LOG_AGE,
+            ..Wish::default()
+        }
+    }
+
+    /// Whether a cache of so many bytes may have something that is to go.
+    fn applies(&self, used: u64, disk: Disk) -> bool {
+        self.budget.is_none_or(|budget| used > budget.keep(used, disk))
+    }
+}
+
+/// Removes what the rules say, if this process added to the store and one of them may want it. None when there was
+/// nothing to do.
 ///
 /// # Errors
 /// As [`collect()`].
-pub fn after_build(store: &Store, budget: &Budget) -> Result<Option<Collected>, RoomError> {
+pub fn after_build(store: &Store, rules: &[Rule]) -> Result<Option<Collected>, RoomError> {
     let added = store.added();
-    if added == 0 {
+    if added == 0 || rules.is_empty() {
         return Ok(None);
     }
     note(store, &format!("+{added}\n"))?;
     let (estimate, now) = (read(store)?, Timestamp::now().secs);
     let disk = Disk::of(store.path())?;
-    if !is_due(&estimate, budget, disk, now) {
+    if !rules.iter().any(|rule| is_due(&estimate, rule, disk, now)) {
         return Ok(None);
     }
     // Somebody else is at it already.
     let Some(_lock) = lock(store)? else { return Ok(None) };
     forget_builds(store, Timestamp::new(now - BUILD_AGE, 0), LAST_BUILDS)?;
     let Measured { total: before, cache: used } = measure(store)?;
-    if used <= budget.keep(used, disk) {
+    if !rules.iter().any(|rule| rule.applies(used, disk)) {
         write(store, &format!("={used} {now}\n"))?;
         return Ok(None);
     }
     forget_nameless(store)?;
-    let wish = Wish { budget: Some(*budget), min_log_age: LOG_AGE, ..Wish::default() };
-    let items = collect(store, &wish)?.items;
+    let mut items = Vec::new();
+    for rule in rules {
+        items.extend(collect(store, &rule.wish(now))?.items);
+    }
     let after = measure(store)?;
     write(store, &format!("={} {now}\n", after.cache))?;
     let bytes = before.saturating_sub(after.total);
@@ -110,12 +147,13 @@ fn forget_nameless(store: &Store) -> Result<(), RoomError> {
     Ok(())
 }
 
-fn is_due(estimate: &Estimate, budget: &Budget, disk: Disk, now: i64) -> bool {
+fn is_due(estimate: &Estimate, rule: &Rule, disk: Disk, now: i64) -> bool {
     let used = estimate.bytes + estimate.added;
-    let keep = budget.keep(used, disk);
+    // Without a limit, age alone counts: once a day is enough.
+    let keep = rule.budget.map_or(u64::MAX, |budget| budget.keep(used, disk));
     let Some(measured) = estimate.measured else {
         // A store that was never measured is new, or of an earlier version.
-        return used > keep || estimate.added > keep / STEP;
+        return used > keep || estimate.added > keep / STEP || keep == u64::MAX;
     };
     now - measured > DAY || (used > keep && (estimate.bytes <= keep || estimate.added > keep / STEP))
 }
@@ -181,7 +219,7 @@ mod tests {
             ("=150 8640000\n+6\n", true),
             ("=10 8500000\n+1\n", true),
         ] {
-            assert_eq!(is_due(&parse(text), &budget, DISK, now), want, "{text:?}");
+            assert_eq!(is_due(&parse(text), &Rule::within(budget), DISK, now), want, "{text:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! - [`Survey`]: everything that the cache is made of, one [`Item`] each: results of steps, cache mounts, downloads,
 //!   repositories, hints; with its size, when it was used last, what it cost, and what needs it.
 //! - [`collect()`]: removes what a [`Wish`] says, or as much as a [`Budget`] asks for.
-//! - [`after_build`]: the same by itself, when a budget may have been passed.
+//! - [`after_build`]: the same by itself, [`Rule`] by rule, when a budget may have been passed.
 //!
 //! What goes first is what was not used for longest and is cheapest to make again: ages are compared by their
 //! powers of two, and among things that are about as old, the one that took the fewest milliseconds a byte. What a
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use rbuild_image::store::StoreError;
 
-pub use automatic::after_build;
+pub use automatic::{Rule, after_build};
 pub use budget::{Budget, Disk, Space};
 pub use collect::{Collected, Wish, collect, layer_of_record};
 pub use kind::Kind;
