@@ -33,6 +33,11 @@ pub(super) fn bind(
     let escape = file.escape.char();
     let mut bound = Vec::with_capacity(file.stages.len());
     let mut names = std::collections::HashMap::new();
+    // Before anything is found to be wrong with the values that were given.
+    for stage in &file.stages {
+        lint.enter(&stage.from.comments)?;
+        warn_about_defaults(&stage.from, escape, globals, lint);
+    }
     for (index, stage) in file.stages.iter().enumerate() {
         let from = &stage.from;
         lint.enter(&from.comments)?;
@@ -44,7 +49,6 @@ pub(super) fn bind(
             let message = format!("base name ({}) should not be blank", from.kind.image.value);
             return Err(PlanError::new(with_names(message, &image, globals)).at(from.lines));
         }
-        warn_about_defaults(from, escape, globals, lint);
         let platform = platform(from, escape, globals, lint)?.unwrap_or_else(|| target.clone());
         let name = from.kind.name.as_ref().map(|name| name.lower.as_str());
         let replacement = name.and_then(|name| links.context(name));
