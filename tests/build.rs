@@ -129,6 +129,23 @@ fn files_go_into_a_folder_that_has_some() {
 }
 
 #[test]
+fn a_folder_that_is_mounted_is_itself() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write("sub/f", "x");
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(sandbox.path("sub"), mode(0o711)).expect("its mode is set");
+    let dockerfile = "FROM busybox AS made\nRUN mkdir -m 1770 /d && touch -d @77 /d\n\
+        FROM busybox\nRUN --mount=type=bind,from=made,source=/d,target=/d --mount=type=bind,source=sub,target=/s \
+        --mount=type=bind,target=/c stat -c '%n:%a:%u' /d /s /c && stat -c mtime:%Y /d\n";
+    let build = || sandbox.build(dockerfile, &["--progress=plain"]).succeeded();
+    build().saying("/d:1770:0").saying("/s:711:0").saying("/c:755:0").saying("mtime:77");
+    // It is seen, so it counts.
+    std::fs::set_permissions(sandbox.path("sub"), mode(0o700)).expect("its mode is set");
+    build().saying("/s:700:0");
+}
+
+#[test]
 fn the_host_name_and_the_space_of_caches() {
     let Some(sandbox) = Sandbox::with_containers() else { return };
     let dockerfile = "FROM busybox\nRUN --mount=type=cache,target=/c hostname; ls /c; touch /c/mark\n";

@@ -22,7 +22,7 @@ use crate::key::StepRecord;
 use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
-use crate::step::{StepFailure, linked, materialize};
+use crate::step::{StepFailure, Top, linked, materialize};
 use crate::work::Work;
 
 /// How often a step looks whether another rbuild is done with it.
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
         if let Some(chain) = folders.get(name) {
             return Ok(chain.clone());
         }
-        let layer = materialize(self, &linked(Root::NamedContext(name.to_owned()), "/", "/"))?;
+        let layer = materialize(self, &linked(Root::NamedContext(name.to_owned()), "/", "/"), Top::New)?;
         self.trace.folder(name, layer);
         let chain = Chain::scratch().with(layer);
         folders.insert(name.to_owned(), chain.clone());

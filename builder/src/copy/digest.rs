@@ -62,7 +62,11 @@ pub fn digest(selection: &Selection) -> Result<CopyDigest, CopyError> {
                 records.push(FileRecord { content: *identity, ..FileRecord::top(source) });
             }
             Pick::Tree { at, items, identity: None, .. } => {
-                records.push(FileRecord::top(source));
+                let top = FileRecord::top(source);
+                records.push(match selection.rules.top {
+                    Some((owner, mode)) => FileRecord { mode, uid: owner.uid, gid: owner.gid, ..top },
+                    None => top,
+                });
                 let first_links = first_links(items);
                 let made: Result<Vec<_>, CopyError> = items
                     .par_iter()
@@ -233,7 +237,7 @@ fn made_up(
 }
 
 impl FileRecord {
-    /// A copied directory itself: nothing of it gets into the layer but its time.
+    /// A copied directory itself: nothing of it gets into the layer but its time, unless a mount is to show it.
     fn top(source: u32) -> Self {
         Self {
             source,

@@ -32,6 +32,8 @@ pub struct Selection {
 pub(crate) struct Rules {
     pub(crate) owner: Option<Owner>,
     pub(crate) chmod: Option<Chmod>,
+    /// What the destination is to look like where it is made; else it is as any directory that leads to it.
+    pub(crate) top: Option<(Owner, u32)>,
 }
 
 /// One source, or one of the matches of a wildcard.
@@ -98,7 +100,7 @@ pub fn select(
             CopySource::Git(_) => picks.push(checkouts.next().expect("there is one for each")?),
         }
     }
-    let rules = Rules { owner, chmod: copy.chmod.clone() };
+    let rules = Rules { owner, chmod: copy.chmod.clone(), top: None };
     Ok(Selection { copy: copy.clone(), source: source.clone(), rules, picks, hashed: Mutex::default() })
 }
 
@@ -138,6 +140,22 @@ fn check_sources(copy: &Copy) -> Result<(), CopyError> {
     }
 }
 
+impl Selection {
+    /// The destination becomes what the only source is, if that is a directory: what a mount shows is the directory
+    /// itself. The root of a context belongs to whoever calls us, and is not shown.
+    #[must_use]
+    pub(crate) fn with_top(mut self) -> Self {
+        if let [Pick::Tree { at, meta, .. }] = &self.picks[..]
+            && !at.is_empty()
+        {
+            let look = (self.rules.owner(meta), meta.mode);
+            // As it would be made anyway: then nothing says so in the key, as ever.
+            self.rules.top = Some(look).filter(|look| *look != self.rules.made_dirs());
+        }
+        self
+    }
+}
+
 impl Rules {
     /// Permission bits of an entry, from those in the source.
     pub(crate) fn mode(&self, meta: &Meta) -> Result<u32, CopyError> {
@@ -158,6 +176,9 @@ impl Rules {
 
     /// Owner and mode of directories that lead to the destination.
     pub(crate) fn made_dirs(&self) -> (Owner, u32) {
+        if let Some(top) = self.top {
+            return top;
+        }
         let mode = match &self.chmod {
             Some(Chmod::Octal(mode)) => mode & 0o777,
             _ => 0o755,

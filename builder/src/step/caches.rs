@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rbuild_parser::plan::{Copy, Mount, MountKind, Run, Sharing};
 use rbuild_runtime::sandbox::MountSource;
 
+use super::copy::Top;
 use super::mounts::files;
 use super::{StepFailure, copy};
 use crate::cache_mount::{self, Access, CacheError, CacheIdentity, CacheMount, Locked, Start, Wish};
@@ -99,7 +100,7 @@ impl Caches {
 fn want<'a>(session: &Session<'_>, mount: &'a Mount) -> Result<Option<Wanted<'a>>, StepFailure> {
     let MountKind::Cache { id, sharing, readonly, owner, from, .. } = &mount.kind else { return Ok(None) };
     let start = from.as_ref().map(|(from, source)| files(from, source));
-    let content = start.as_ref().map(|files| copy::content(session, files)).transpose()?;
+    let content = start.as_ref().map(|files| copy::content(session, files, Top::New)).transpose()?;
     let identity = Owned { id, owner: *owner, content: content.map(|(digest, _)| digest) };
     Ok(Some(Wanted { identity, sharing: *sharing, writes: !readonly, start }))
 }

@@ -143,16 +143,37 @@ pub(crate) fn linked(from: Root, source: &str, dest: &str) -> Copy {
     }
 }
 
+/// What becomes of the directory that a copy names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Top {
+    /// The destination is a new directory, as with COPY.
+    New,
+    /// The destination looks as it does: what a mount shows.
+    Shown,
+}
+
+fn selection(session: &Session<'_>, copy: &Copy, top: Top) -> Result<Selection, StepFailure> {
+    let source = session.context(&copy.from)?;
+    let nothing = session.view(&Chain::scratch())?;
+    let selection = select(copy, &source, &nothing, session.fetch).map_err(failure)?;
+    Ok(match top {
+        Top::New => selection,
+        Top::Shown => selection.with_top(),
+    })
+}
+
 /// The digest of what a copy selects, for the key of a mount that shows the same files; and the files, unless the
 /// digest was known without them.
-pub(crate) fn content(session: &Session<'_>, copy: &Copy) -> Result<(String, Option<Selected>), StepFailure> {
+pub(crate) fn content(
+    session: &Session<'_>,
+    copy: &Copy,
+    top: Top,
+) -> Result<(String, Option<Selected>), StepFailure> {
     let known = known_content(session, copy, None)?;
     if let Some(content) = known.content {
         return Ok((content, None));
     }
-    let source = session.context(&copy.from)?;
-    let nothing = session.view(&Chain::scratch())?;
-    let selection = select(copy, &source, &nothing, session.fetch).map_err(failure)?;
+    let selection = selection(session, copy, top)?;
     let selected = selected(digest(&selection).map_err(failure)?);
     if let Some(name) = &known.name {
         session.carry.remember_copy(name, selected.content.clone());
@@ -170,11 +191,9 @@ fn text(content: &CopyDigest) -> String {
 
 /// A layer with the files that a `COPY --link` copies, made or found: for bind mounts, and for folders that are
 /// used as a base. It is no step of the plan, so nobody is told.
-pub(crate) fn materialize(session: &Session<'_>, copy: &Copy) -> Result<LayerId, StepFailure> {
-    let source = session.context(&copy.from)?;
+pub(crate) fn materialize(session: &Session<'_>, copy: &Copy, top: Top) -> Result<LayerId, StepFailure> {
     let nothing = Chain::scratch();
-    let dest = session.view(&nothing)?;
-    let selection = select(copy, &source, &dest, session.fetch).map_err(failure)?;
+    let selection = selection(session, copy, top)?;
     let content = digest(&selection).map_err(failure)?;
     let key = key(None, StepKeyKind::Copy(copy_key(copy, text(&content))));
     let digest = key.digest();
@@ -204,9 +223,8 @@ fn failure(cause: CopyError) -> StepFailure {
 pub(crate) fn fill(session: &Session<'_>, copy: &Copy, folder: &std::path::Path) -> Result<(), StepFailure> {
     use rustix::fs::{Mode, OFlags};
     let copy = Copy { dest: "/".into(), ..copy.clone() };
-    let source = session.context(&copy.from)?;
     let nothing = session.view(&Chain::scratch())?;
-    let selection = select(&copy, &source, &nothing, session.fetch).map_err(failure)?;
+    let selection = selection(session, &copy, Top::New)?;
     let into = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| StepFailure::io(&format!("open {}", folder.display()), &cause.into()))?;
     apply(&selection, &nothing, into.as_fd(), session.store.flavour().owners(), Links::Never)

@@ -28,7 +28,7 @@ use rbuild_image::store::{Published, StoreError, TempDir};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Step};
 
-pub(crate) use copy::{linked, materialize};
+pub(crate) use copy::{Top, linked, materialize};
 pub(crate) use failure::StepFailure;
 pub(crate) use making::Making;
 pub(crate) use mounts::{kept as kept_mounts, root as mount_root};

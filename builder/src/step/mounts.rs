@@ -7,6 +7,7 @@ use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 
 use super::agent::{AgentSocket, SocketOwner};
 use super::caches::{self, Caches};
+use super::copy::Top;
 use super::{Making, StepFailure, copy, materialize};
 use crate::cache_mount::CacheIdentity;
 use crate::explain::Selected;
@@ -48,17 +49,17 @@ pub(crate) fn keys(session: &Session<'_>, run: &Run) -> Result<(Vec<MountKey>, V
 }
 
 fn key(session: &Session<'_>, mount: &Mount, sets: &mut Vec<Selected>) -> Result<MountKey, StepFailure> {
-    let mut content = |from: &Root, source: &str| {
-        let (digest, selected) = copy::content(session, &files(from, source))?;
+    let mut content = |from: &Root, source: &str, top| {
+        let (digest, selected) = copy::content(session, &files(from, source), top)?;
         sets.extend(selected);
         Ok::<_, StepFailure>(digest)
     };
     let kind = match mount.kind.clone() {
         MountKind::Bind { from, source, writable } => {
-            MountKeyKind::Bind { content: content(&from, &source)?, writable }
+            MountKeyKind::Bind { content: content(&from, &source, Top::Shown)?, writable }
         }
         MountKind::Cache { id, sharing, from, source, readonly, owner } => {
-            let start = from.as_ref().map(|(from, path)| content(from, path)).transpose()?;
+            let start = from.as_ref().map(|(from, path)| content(from, path, Top::New)).transpose()?;
             MountKeyKind::Cache { id, sharing: sharing.into(), readonly, source, start, owner }
         }
         MountKind::Tmpfs { size } => MountKeyKind::Tmpfs { size },
@@ -70,7 +71,7 @@ fn key(session: &Session<'_>, mount: &Mount, sets: &mut Vec<Selected>) -> Result
     Ok(MountKey { target: mount.target.clone(), kind })
 }
 
-/// What a bind mount shows is what a `COPY --link` of its source would copy.
+/// What a bind mount shows is what a `COPY --link` of its source would copy, and the directory itself as it is.
 pub(super) fn files(from: &Root, source: &str) -> Copy {
     copy::linked(from.clone(), source, BOUND)
 }
@@ -81,12 +82,12 @@ pub(crate) fn kept(session: &Session<'_>, run: &Run) -> Vec<KeptMount> {
     let kept = |mount: &Mount| {
         let source = match &mount.kind {
             MountKind::Bind { from, source, writable } => {
-                let layer = materialize(session, &files(from, source)).ok()?;
+                let layer = materialize(session, &files(from, source), Top::Shown).ok()?;
                 KeptSource::Bind { layer, path: BOUND.to_owned(), writable: *writable }
             }
             MountKind::Cache { id, source, owner, from, .. } => {
                 let content = match from {
-                    Some((from, path)) => Some(copy::content(session, &files(from, path)).ok()?.0),
+                    Some((from, path)) => Some(copy::content(session, &files(from, path), Top::New).ok()?.0),
                     None => None,
                 };
                 let identity = CacheIdentity { id, owner: *owner, content: content.as_deref() };
@@ -142,7 +143,7 @@ fn bind(
     attached: &mut Attached,
 ) -> Result<(), StepFailure> {
     let MountKind::Bind { from, source, writable } = &mount.kind else { return Ok(()) };
-    let layer = session.layer(materialize(session, &files(from, source))?)?;
+    let layer = session.layer(materialize(session, &files(from, source), Top::Shown)?)?;
     let shown = if *writable {
         MountSource::Discard {
             lowers: vec![layer.fs_path()],
