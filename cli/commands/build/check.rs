@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rbuild_builder::error::{Located, Problem};
 use rbuild_builder::examine::{Examined, Findings};
 use rbuild_image::store::Store;
@@ -122,24 +124,38 @@ fn report(examined: &Examined, problems: &[Problem]) -> Report {
     failure::located(&located)
 }
 
-/// `warnings`, and `buildError` if it cannot be built; the further members are those of BuildKit's `lint` subrequest.
+/// Lines as buildx has them: a whole line is from character 0 to character 0.
+fn location(lines: LineRange) -> Value {
+    let at = |line: u32| json!({"line": line, "character": 0});
+    json!({"sourceIndex": 0, "ranges": [{"start": at(lines.first), "end": at(lines.last)}]})
+}
+
+/// `warnings`, and `buildError` if it cannot be built. Beside our own members stand those of buildx's
+/// `--call=check,format=json`, so that what reads that can read this: `ruleName`, `detail`, `location`, and `sources`,
+/// whose first is the Dockerfile.
 fn for_programs(examined: &Examined, findings: &Findings) -> String {
     let warning = |warning: &Warning| {
         json!({
             "rule": warning.rule.name(), "line": warning.lines.first, "message": warning.message,
             "endLine": warning.lines.last, "description": warning.rule.description(),
             "url": warning.rule.url().unwrap_or_default(), "advice": warning.rule.advice(),
+            "ruleName": warning.rule.name(), "detail": warning.message, "location": location(warning.lines),
         })
     };
     let mut report = json!({
         "file": examined.file.name,
         "warnings": findings.warnings.iter().map(warning).collect::<Vec<Value>>(),
+        "sources": [{
+            "filename": examined.file.name, "language": "Dockerfile",
+            "data": BASE64_STANDARD.encode(&examined.file.text),
+        }],
     });
     let problem = |problem: &Problem| {
         let mut value = json!({"message": problem.message});
         if let Some(lines) = problem.lines {
             value["line"] = lines.first.into();
             value["endLine"] = lines.last.into();
+            value["location"] = location(lines);
         }
         if !problem.also.is_empty() {
             let range = |lines: &LineRange| json!({"line": lines.first, "endLine": lines.last});
