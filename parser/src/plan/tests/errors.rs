@@ -167,3 +167,11 @@ fn too_much_text_is_reported_once() {
     assert!(error.message.ends_with("variables expand to too much text"), "{}", error.message.len());
     assert_eq!(error.others.len(), 0);
 }
+
+#[test]
+fn a_base_that_is_blank_by_default_is_warned_of_too() {
+    let error = try_plan("ARG IMAGE\nFROM $IMAGE", &options()).map(|_| ()).unwrap_err();
+    assert_eq!(error.message, "base name ($IMAGE) should not be blank");
+    let rules: Vec<_> = error.warnings.iter().map(|warning| warning.rule.name()).collect();
+    assert_eq!(rules, ["InvalidDefaultArgInFrom"]);
+}
