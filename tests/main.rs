@@ -30,3 +30,4 @@ mod rights;
 mod run;
 mod store;
 mod usage;
+mod ways;

@@ -83,6 +83,14 @@ mod tests {
     }
 
     #[test]
+    fn where_certificates_are() {
+        let machine = ["/etc/docker/certs.d", "/etc/containers/certs.d"].map(PathBuf::from);
+        let found = certificate_folders(&Environment::of(&[("HOME", "/h")]));
+        assert_eq!(found, [&["/h/.config/docker/certs.d".into()][..], &machine].concat());
+        assert_eq!(certificate_folders(&Environment::of(&[])), machine);
+    }
+
+    #[test]
     fn proxies_by_the_usual_variables() {
         for (variables, want) in [
             (&[("HTTP_PROXY", "a"), ("http_proxy", "b")][..], (Some("a"), None, "")),

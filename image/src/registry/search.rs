@@ -14,7 +14,6 @@ use super::uri;
 use crate::reference::Reference;
 
 const HUB: &str = "docker.io";
-const HUB_SEARCH: &str = "https://index.docker.io";
 /// No list has more pages than this.
 const MAX_PAGES: usize = 1000;
 
@@ -112,10 +111,10 @@ impl Registry {
         limit: usize,
         progress: &dyn Progress,
     ) -> Result<Vec<SearchResult>, RegistryError> {
-        // Docker Hub's search is no part of the distribution API and lives on another host, without logins.
-        let endpoint = Endpoint { base: HUB_SEARCH.to_owned(), key: String::new(), is_mirror: false };
-        let first =
-            uri::with_parameter(&format!("{HUB_SEARCH}/v1/search?n={}", limit.clamp(1, 100)), "q", term);
+        // It lives on another host, and asks for no login.
+        let base = self.settings().hub_search.clone();
+        let first = uri::with_parameter(&format!("{base}/v1/search?n={}", limit.clamp(1, 100)), "q", term);
+        let endpoint = Endpoint { base, key: String::new(), is_mirror: false };
         let mut found = Vec::new();
         self.pages(&endpoint, &Scope::default(), &first, progress, |bytes| {
             let answer: HubAnswer = serde_json::from_slice(bytes)?;

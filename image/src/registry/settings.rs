@@ -34,6 +34,8 @@ pub struct Settings {
     pub attempts: u32,
     /// Uploads are cut into requests of so many bytes; `None` sends a blob in one. For proxies that limit bodies.
     pub chunk: Option<u64>,
+    /// Where Docker Hub is searched: `https://host`. Its search is no part of the distribution API.
+    pub hub_search: String,
     /// What `User-Agent` says.
     pub user_agent: String,
     /// Raised when nothing shall be asked or waited for any more (see [`super::Registry::shut_down`]).
@@ -54,6 +56,7 @@ impl Default for Settings {
             parallel: 6,
             attempts: 5,
             chunk: None,
+            hub_search: "https://index.docker.io".to_owned(),
             user_agent: concat!("rbuild/", env!("CARGO_PKG_VERSION")).to_owned(),
             ended: Arc::default(),
         }

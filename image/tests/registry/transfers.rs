@@ -139,6 +139,27 @@ fn names_digests_tags_and_searches() {
 }
 
 #[test]
+fn docker_hub_is_searched_by_its_own_rules() {
+    let hub = server::serve(|_| {
+        server::Reply::status(200).body(
+            r#"{"num_results":3,"results":[
+                {"name":"busybox","description":"Busy\u001b[31mbox","star_count":7,"is_official":true,"is_automated":false},
+                {"name":"a/b","description":null,"star_count":1,"is_official":false,"is_automated":true},
+                {"name":"c/d"}]}"#,
+        )
+    });
+    let settings = Settings { hub_search: format!("http://{}", hub.address), ..quick() };
+    let found = Registry::new(settings).search("busy box", 2, &Silent).unwrap();
+    let names: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.stars, one.is_official)).collect();
+    assert_eq!(names, [("busybox", 7, true), ("a/b", 1, false)]);
+    assert_eq!(found[0].description, "Busy[31mbox", "nothing that a terminal would obey");
+    assert!(found[1].is_automated);
+    let asked = &hub.requests()[0];
+    assert_eq!(asked.target, "/v1/search?n=2&q=busy%20box");
+    assert!(asked.header("authorization").is_none());
+}
+
+#[test]
 fn a_mirror_is_asked_first_and_does_not_have_to_help() {
     let Some(peer) = peer::start("", "") else { return };
     let here = home();
