@@ -42,7 +42,7 @@ impl Registry {
     }
 
     /// Ends everything that goes on, from any thread: whatever waits for an answer fails at once, and nothing is asked
-    /// any more. Only a connection that is being made is waited for, as long as that may take.
+    /// any more.
     pub fn shut_down(&self) {
         self.shared.settings.ended.store(true, Ordering::Relaxed);
         self.shared.http.shut_down();

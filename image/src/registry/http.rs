@@ -12,7 +12,7 @@ use ureq::{Agent, Body, Proxy, SendBody};
 
 use super::error::RegistryError;
 use super::settings::{Proxies, Settings};
-use super::{tls, uri};
+use super::{impatient, tls, uri};
 
 const MAX_REDIRECTS: usize = 10;
 /// Longest explanation of an error that is read.
@@ -178,7 +178,7 @@ impl Http {
             config =
                 config.tls_config(tls::config(&self.settings, authority, self.may_be_insecure(authority))?);
         }
-        let agent = config.build().new_agent();
+        let agent = impatient::agent(config.build(), &self.settings.ended);
         self.agents.lock().unwrap_or_else(PoisonError::into_inner).insert(origin, agent.clone());
         if self.settings.ended.load(Ordering::Relaxed) {
             // The end came while it was made, and may have missed it.

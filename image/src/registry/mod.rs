@@ -25,6 +25,7 @@ mod documents;
 mod endpoint;
 mod error;
 mod http;
+mod impatient;
 mod manifests;
 mod place;
 mod platforms;
