@@ -52,10 +52,11 @@ struct Archive {
 
 impl Archive {
     fn write(&self, store: &Store, out: &mut impl Write) -> Result<(), Failure> {
-        Ok(match self.format {
-            SaveFormat::Docker => archive::save_thin(store, &self.images, &self.known, out)?,
-            SaveFormat::Oci => archive::save(store, &self.images, out, Format::Oci)?,
-        })
+        let saved = match self.format {
+            SaveFormat::Docker => archive::save_thin(store, &self.images, &self.known, out),
+            SaveFormat::Oci => archive::save(store, &self.images, out, Format::Oci),
+        };
+        Ok(saved?)
     }
 }
 

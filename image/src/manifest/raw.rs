@@ -16,6 +16,7 @@ pub struct RawManifest {
 
 /// What a document is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Kind {
     /// One image.
     Manifest(Manifest),

@@ -54,6 +54,7 @@ impl<'a> Retry<'a> {
         if !error.is_transient() || *tried >= self.settings.attempts {
             return Err(error);
         }
+        self.check()?;
         let pause = self.pause(*tried, error.retry_after());
         self.progress.event(Event::Retrying { reason: &error.to_string(), attempt: *tried + 1, pause });
         self.sleep(pause)

@@ -70,15 +70,15 @@ impl Registry {
         let Some(Kind::Manifest(manifest)) = raw.read() else {
             return Err(RegistryError::document(&source.familiar(), "this is no manifest of an image"));
         };
-        let sent = match self.from_store(push, &manifest, digest)? {
+        let sent = match self.send_from_store(push, &manifest, digest)? {
             Some(sent) => sent,
-            None => self.from_elsewhere(push, &manifest, &source)?,
+            None => self.pass_on(push, &manifest, &source)?,
         };
         Ok(push.put(&digest.to_string(), &raw, sent)?.sent)
     }
 
     /// None if the store does not have the image, or its layers otherwise.
-    fn from_store(
+    fn send_from_store(
         &self,
         push: &Push<'_>,
         manifest: &Manifest,
@@ -91,7 +91,7 @@ impl Registry {
         }
     }
 
-    fn from_elsewhere(
+    fn pass_on(
         &self,
         push: &Push<'_>,
         manifest: &Manifest,
