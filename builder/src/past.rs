@@ -6,6 +6,7 @@ use rbuild_image::store::{Store, StoreError};
 use rbuild_parser::plan::StepId;
 
 use crate::assemble::container_config;
+use crate::carry::whereabouts;
 use crate::chain::Chain;
 use crate::explain::{BuildRecord, Parent};
 
@@ -35,6 +36,14 @@ pub enum PastError {
     /// What it needs was removed.
     #[error("{0} is not in the store any more")]
     Gone(String),
+    /// What it needs never came.
+    #[error("layer {layer} is not here but in {place}: no step of a build has needed its files yet")]
+    Elsewhere {
+        /// Its name.
+        layer: LayerId,
+        /// The cache that has it, as people say it.
+        place: String,
+    },
     /// The record is of a version that did not keep what is needed.
     #[error("build {0} was recorded by another version of rbuild; build again")]
     OldRecord(String),
@@ -111,7 +120,10 @@ fn collect(store: &Store, build: &BuildRecord, last: Option<usize>) -> Result<Ve
     }
     lower.extend(upper.into_iter().rev());
     for layer in &lower {
-        store.layer(*layer)?.ok_or_else(|| PastError::Gone(format!("layer {layer}")))?;
+        store.layer(*layer)?.ok_or_else(|| match whereabouts(store, *layer) {
+            Some(place) => PastError::Elsewhere { layer: *layer, place },
+            None => PastError::Gone(format!("layer {layer}")),
+        })?;
     }
     Ok(lower)
 }

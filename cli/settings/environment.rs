@@ -23,6 +23,7 @@ use crate::exit::Failure;
 /// | `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`, `XDG_CONFIG_HOME` | where logins for registries are |
 /// | `XDG_CONFIG_HOME` | where `rbuild/config.json` and `docker/certs.d` are |
 /// | `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, also in lower case | proxies to registries |
+/// | `AWS_*` | where a bucket is and who asks it, see `amazon` and `bucket` |
 /// | `SSL_CERT_FILE`, `SSL_CERT_DIR` | authorities in place of the machine's (read where those are looked up) |
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {

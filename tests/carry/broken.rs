@@ -43,7 +43,14 @@ fn a_broken_cache_is_said_and_mended() {
         let bytes = std::fs::read(&path).expect("a blob");
         std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
     };
-    let damages: [(&str, Damage<'_>); 6] = [
+    // Nobody writes into it, so whoever waited for bytes would wait for ever.
+    let pipe = |path: PathBuf| {
+        let kind = rustix::fs::FileType::Fifo;
+        std::fs::remove_file(&path).expect("removed");
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).expect("a pipe");
+    };
+    let damages: [(&str, Damage<'_>); 8] = [
         ("layers", &|folder| {
             for layer in json(&manifest(folder))["layers"].as_array().expect("layers") {
                 spoil(blob(folder, layer));
@@ -52,6 +59,12 @@ fn a_broken_cache_is_said_and_mended() {
         ("a config that was cut off", &|folder| cut(blob(folder, &json(&manifest(folder))["config"]))),
         ("a manifest", &|folder| spoil(manifest(folder))),
         ("a missing manifest", &|folder| std::fs::remove_file(manifest(folder)).expect("removed")),
+        ("a pipe for an index", &|folder| pipe(folder.join("index.json"))),
+        ("pipes for layers", &|folder| {
+            for layer in json(&manifest(folder))["layers"].as_array().expect("layers") {
+                pipe(blob(folder, layer));
+            }
+        }),
         ("an index", &|folder| std::fs::write(folder.join("index.json"), "{").expect("written")),
         ("nothing there", &|folder| std::fs::remove_dir_all(folder).expect("removed")),
     ];

@@ -33,6 +33,7 @@ fn without_the_flag_the_same_steps_hit() {
     let explained = second.rbuild(&["explain"]).succeeded();
     assert!(explained.stdout.contains("its files are still in registry 127.0.0.1:"), "{explained}");
     second.rbuild(&["fsck"]).succeeded();
+    second.rbuild(&["diff", "step:1"]).ended_with(1).saying("no step of a build has needed its files yet");
 
     // Now they are needed, and come.
     let needed = build(&second, &more(), &[]);

@@ -17,6 +17,9 @@
 //! over, without the layers that were lost ([`Carry::is_lost`]); what was made until then is in the store, and
 //! each round loses at least one layer, so there is an end. `rounds` keeps people from hearing everything twice.
 //!
+//! Whoever imports a cache trusts the one who wrote it, as with an image: that a layer is what its name says is proved,
+//! that the step makes this layer is not, short of making it.
+//!
 //! Invariants: a layer from elsewhere gets its name in the store only if its files have that identity; a cache that
 //! cannot be used is said to be so, and costs no more than itself; nobody sees half a cache.
 
