@@ -39,9 +39,9 @@ const ROUND: u64 = mutate::COUNT as u64;
 /// After so many comes another project, in the same stores.
 const PROJECT: u64 = 13;
 /// Before every so many mutations the cache is exported as it is, and after the mutation a new store begins with that.
-const CARRIED: u64 = 8;
+const CARRIED: u64 = 16;
 /// For so many mutations there is one of a project for two platforms.
-const FOR_PLATFORMS: u64 = 20;
+const FOR_PLATFORMS: u64 = 40;
 /// As often is the image compared with the first build of a new store, and not with one that ignores the cache: WORKDIR
 /// comes from the cache even then.
 const NEW_STORE: u64 = 5;
