@@ -70,7 +70,7 @@ const KINDS: [(&str, Kind); 11] = [
     ("one platform's file", |project, dice| {
         let at = dice.below(2);
         let path = ["amd64/file", "arm64/file"][at];
-        file(project, dice, path, "COPY $TARGETARCH", &[&PLATFORMS[..1], &PLATFORMS[1..]][at])
+        file(project, dice, path, "COPY $TARGETARCH", [&PLATFORMS[..1], &PLATFORMS[1..]][at])
     }),
     ("everybody's file", |project, dice| file(project, dice, "shared/deep/file", SHARED, &PLATFORMS)),
     ("the last file", |project, dice| file(project, dice, "last", "COPY last", &PLATFORMS)),
