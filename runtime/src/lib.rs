@@ -6,13 +6,14 @@
 //!
 //! Rooms:
 //! - [`sandbox`]: one process in isolation; knows file descriptors and plain data, no images.
-//! - [`container`]: an image with a life: the one room that knows images.
+//! - [`container`]: an image with a life: the room that knows images.
 //! - [`users`]: who a user name is, by the bytes of a rootfs's passwd and group files.
 //! - [`caps`], `seccomp`: what a process may do.
 //! - [`limits`]: open files, ours and those of programs; [`ulimit`]: limits that somebody asked for.
 //! - [`signals`]: signals as events, for whoever has to end in good order.
 //! - [`tty`]: the terminal at our end and the pty of a container.
 //! - [`rootless`]: becoming root of a user namespace, and what this machine allows.
+//! - `pretend`: many users where a user namespace has one id; knows how the owners of an image's files are noted.
 //! - [`emulation`]: whether programs for other architectures run here.
 //! - `sys`: the few system calls that no crate offers safely.
 //!
@@ -24,6 +25,7 @@ pub mod caps;
 pub mod container;
 pub mod emulation;
 pub mod limits;
+mod pretend;
 pub mod rootless;
 pub mod sandbox;
 mod seccomp;

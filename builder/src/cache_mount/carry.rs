@@ -40,7 +40,9 @@ pub fn export(store: &Store, cache: &Cache, out: &mut impl Write) -> Result<(), 
     let files = place.files();
     let meta = std::fs::metadata(&files).map_err(CacheError::io("stat", &files))?;
     let card = place.card().unwrap_or_else(|| Card { id: cache.name.clone(), owner: None, content: None });
-    let description = Description { card, folder: (meta.uid(), meta.gid(), meta.mode() & 0o7777) };
+    let owner = store.flavour().owners().owner(open(&files)?.as_fd());
+    let owner = owner.map_err(|error| CacheError::io("stat", &files)(error.into()))?;
+    let description = Description { card, folder: (owner.uid, owner.gid, meta.mode() & 0o7777) };
     let json = serde_json::to_vec(&description).expect("strings and numbers");
     let mut header = tar::Header::new_ustar();
     header.set_mode(0o644);
@@ -79,7 +81,11 @@ pub fn import(
     let place = Place::new(store, card.identity().folder_name());
     let temp = store.temp()?;
     let folder = described.as_ref().map(|described| described.folder);
-    let files = make_files(&temp, &CacheIdentity { owner: folder.or(card.owner), ..card.identity() })?;
+    let files = make_files(
+        &temp,
+        &CacheIdentity { owner: folder.or(card.owner), ..card.identity() },
+        store.flavour().owners(),
+    )?;
     // What was looked at and is no description is a member like any other.
     let rest = if described.is_some() { Vec::new() } else { head };
     unpack(io::Cursor::new(rest).chain(tar), open(&files)?.as_fd(), store.flavour())?;

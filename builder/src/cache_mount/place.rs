@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rbuild_image::layer::merge_upper;
+use rbuild_image::layer::{Owner, Owners, merge_upper};
 use rbuild_image::store::{Store, TempDir};
 use serde::{Deserialize, Serialize};
 
@@ -150,12 +150,16 @@ impl Place {
 }
 
 /// Makes the folder that a new cache starts with, in `temp`.
-pub(super) fn make_files(temp: &TempDir, identity: &CacheIdentity<'_>) -> Result<PathBuf, CacheError> {
-    use std::os::unix::fs::{PermissionsExt, chown};
+pub(super) fn make_files(
+    temp: &TempDir,
+    identity: &CacheIdentity<'_>,
+    owners: Owners,
+) -> Result<PathBuf, CacheError> {
+    use std::os::unix::fs::PermissionsExt;
     let (uid, gid, mode) = identity.owner.unwrap_or((0, 0, 0o755));
     let path = temp.path().join("files");
     fs::create_dir(&path)
-        .and_then(|()| chown(&path, Some(uid), Some(gid)))
+        .and_then(|()| Ok(owners.give(File::open(&path)?.as_fd(), Owner { uid, gid })?))
         .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(mode & 0o7777)))
         .map_err(CacheError::io("create", &path))?;
     Ok(path)

@@ -137,7 +137,7 @@ fn exclusive<E: From<CacheError>>(
     let mut transaction = None;
     if is_new {
         let temp = place.store().temp().map_err(CacheError::from)?;
-        let files = make_files(&temp, &wish.identity)?;
+        let files = make_files(&temp, &wish.identity, place.store().flavour().owners())?;
         fill(&files)?;
         if wish.transaction {
             transaction = Some(Transaction::anew(temp, files, place.store().flavour())?);

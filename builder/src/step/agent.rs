@@ -7,13 +7,16 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+
+use rbuild_image::layer::{Owner, Owners};
+use rustix::fs::FileType;
 
 /// Name of the socket in its folder.
 const NAME: &str = "agent";
@@ -31,8 +34,9 @@ const SESSION_BIND: &[u8] = b"\0\0\0\x18session-bind@openssh.com";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SocketOwner {
     pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+    pub(crate) owner: Owner,
+    /// Where that is kept.
+    pub(crate) owners: Owners,
 }
 
 /// A socket that is served until this value goes.
@@ -54,7 +58,7 @@ impl AgentSocket {
         let listener = UnixListener::bind(&address)?;
         let path = folder.join(NAME);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(owner.mode))?;
-        std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid))?;
+        owner.owners.give_at(open.as_fd(), NAME.as_bytes(), FileType::Socket, owner.owner)?;
         let ended = Arc::new(AtomicBool::new(false));
         let (agent, seen) = (agent.to_owned(), Arc::clone(&ended));
         let server = std::thread::Builder::new()
@@ -164,7 +168,7 @@ mod tests {
         let inside = folder.path().join("a".repeat(120));
         std::fs::create_dir(&inside).unwrap();
         let me = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-        let owner = SocketOwner { mode: 0o640, uid: me.0, gid: me.1 };
+        let owner = SocketOwner { mode: 0o640, owner: Owner { uid: me.0, gid: me.1 }, owners: Owners::Inode };
         let socket = AgentSocket::open(&inside, &upstream, owner).unwrap();
         assert_eq!(socket.path().metadata().unwrap().permissions().mode() & 0o7777, 0o640);
 

@@ -198,7 +198,9 @@ fn ssh(
         }
         return Ok(());
     };
-    let owner = SocketOwner { mode: *mode, uid: *uid, gid: *gid };
+    let owners = session.store.flavour().owners();
+    let owner =
+        SocketOwner { mode: *mode, owner: rbuild_image::layer::Owner { uid: *uid, gid: *gid }, owners };
     let socket = AgentSocket::open(&making.folder(&format!("ssh-{number}"))?, agent, owner)
         .map_err(|cause| StepFailure::io(&format!("make a socket for the SSH agent {id:?}"), &cause))?;
     attached.push(mount, MountSource::Bind(socket.path().to_owned()), false);

@@ -60,7 +60,7 @@ pub use identity::OwnTimes;
 pub use merge::{copy_attributes, merge_upper};
 pub use node::{DirNode, Metadata, Node, NodeKind};
 pub use normalize::{Author, normalize};
-pub use owner::{Owner, Owners};
+pub use owner::{Owner, Owners, note_behind, noted_behind};
 pub(crate) use remove::remove_tree;
 pub use seal::{
     Identified, Known, Listing, Sealed, TarSummary, diff_id, has_times_after, identify, identity, listed_tar,

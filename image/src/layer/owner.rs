@@ -102,6 +102,14 @@ impl Owners {
         Ok(stat)
     }
 
+    /// Whom an open file or directory belongs to.
+    ///
+    /// # Errors
+    /// A system call fails.
+    pub fn owner(self, fd: BorrowedFd<'_>) -> Result<Owner, Errno> {
+        self.stat(fd).map(|stat| Owner { uid: stat.stx_uid, gid: stat.stx_gid })
+    }
+
     /// Gives an open file or directory to somebody.
     ///
     /// # Errors
@@ -109,7 +117,7 @@ impl Owners {
     pub fn give(self, fd: BorrowedFd<'_>, owner: Owner) -> Result<(), Errno> {
         match self {
             Self::Inode => fs::fchown(fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))),
-            Self::Notes => self.give_at(fd, b"", FileType::RegularFile, owner),
+            Self::Notes => write(&Place::Open(fd), FileType::RegularFile, owner),
             Self::Nowhere => Ok(()),
         }
     }
@@ -138,15 +146,33 @@ impl Owners {
     }
 }
 
+/// The note on an inode of this kind, to which `path` leads: one of the links in `/proc/PID/fd`.
+///
+/// # Errors
+/// A system call fails.
+pub fn noted_behind(path: &str, kind: FileType) -> Result<Option<Owner>, Errno> {
+    read(&Place::Itself(path.to_owned()), kind)
+}
+
+/// Puts a note on an inode of this kind, to which `path` leads: one of the links in `/proc/PID/fd`.
+///
+/// # Errors
+/// A system call fails.
+pub fn note_behind(path: &str, kind: FileType, owner: Owner) -> Result<(), Errno> {
+    write(&Place::Itself(path.to_owned()), kind, owner)
+}
+
 /// A path to what is open, or to a name in it, that leads there in whatever way it is open.
-enum Place {
+enum Place<'a> {
+    /// A regular file or directory that is open for more than `O_PATH`.
+    Open(BorrowedFd<'a>),
     /// A link of `/proc` to the inode itself: only following it leads there.
     Itself(String),
     /// Not to be followed if it is a link.
     Below(Vec<u8>),
 }
 
-fn place(dir: BorrowedFd<'_>, name: &[u8]) -> Place {
+fn place(dir: BorrowedFd<'_>, name: &[u8]) -> Place<'static> {
     let open = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
     if name.is_empty() {
         return Place::Itself(open);
@@ -162,13 +188,14 @@ fn takes_notes(kind: FileType) -> bool {
     matches!(kind, FileType::RegularFile | FileType::Directory)
 }
 
-fn read(place: &Place, kind: FileType) -> Result<Option<Owner>, Errno> {
+fn read(place: &Place<'_>, kind: FileType) -> Result<Option<Owner>, Errno> {
     if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
         return Ok(None);
     }
     let attribute = if takes_notes(kind) { NOTE } else { CAPABILITY };
     let mut value = [0; 64];
     let length = match place {
+        Place::Open(fd) => fs::fgetxattr(fd, attribute, &mut value),
         Place::Itself(path) => fs::getxattr(path, attribute, &mut value),
         Place::Below(path) => fs::lgetxattr(path.as_slice(), attribute, &mut value),
     };
@@ -181,10 +208,11 @@ fn read(place: &Place, kind: FileType) -> Result<Option<Owner>, Errno> {
     Ok(if takes_notes(kind) { Owner::from_note(value) } else { Owner::from_capability(value) })
 }
 
-fn write(place: &Place, kind: FileType, owner: Owner) -> Result<(), Errno> {
+fn write(place: &Place<'_>, kind: FileType, owner: Owner) -> Result<(), Errno> {
     let attribute = if takes_notes(kind) { NOTE } else { CAPABILITY };
     if owner == Owner::ROOT {
         let removed = match place {
+            Place::Open(fd) => fs::fremovexattr(fd, attribute),
             Place::Itself(path) => fs::removexattr(path, attribute),
             Place::Below(path) => fs::lremovexattr(path.as_slice(), attribute),
         };
@@ -195,6 +223,7 @@ fn write(place: &Place, kind: FileType, owner: Owner) -> Result<(), Errno> {
     }
     let value = if takes_notes(kind) { owner.to_note().into_bytes() } else { owner.to_capability().to_vec() };
     match place {
+        Place::Open(fd) => fs::fsetxattr(fd, attribute, &value, XattrFlags::empty()),
         Place::Itself(path) => fs::setxattr(path, attribute, &value, XattrFlags::empty()),
         Place::Below(path) => fs::lsetxattr(path.as_slice(), attribute, &value, XattrFlags::empty()),
     }

@@ -9,4 +9,4 @@ mod probe;
 mod ranges;
 
 pub use namespace::{NamespaceError, ensure_user_namespace};
-pub use probe::{Capabilities, Ids, Mode, in_user_namespace, probe};
+pub use probe::{Capabilities, Ids, Mode, has_single_id, in_user_namespace, probe};

@@ -63,6 +63,13 @@ pub fn in_user_namespace() -> bool {
     })
 }
 
+/// Whether we are in a user namespace with one id: nobody can be anybody else there.
+#[must_use]
+pub fn has_single_id() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| in_user_namespace() && mapped_ids() == 1)
+}
+
 fn mapped_ids() -> u64 {
     uid_map().lines().filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok()).sum()
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::stubs::Stubs;
+use crate::pretend::Pretender;
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +42,23 @@ pub struct Child {
     pidfd: OwnedFd,
     pty: Option<OwnedFd>,
     stubs: Stubs,
+    /// Answers calls about owners and ids, where those are pretended.
+    pretender: Option<Pretender>,
     exit: Option<Exit>,
 }
 
 impl Child {
     pub(crate) fn new(pid: Pid, pidfd: OwnedFd) -> Self {
-        Self { pid, pidfd, pty: None, stubs: Stubs::default(), exit: None }
+        Self { pid, pidfd, pty: None, stubs: Stubs::default(), pretender: None, exit: None }
     }
 
     pub(crate) fn started(&mut self, pty: Option<OwnedFd>, stubs: Stubs) {
         self.pty = pty;
         self.stubs = stubs;
+    }
+
+    pub(crate) fn answered_by(&mut self, pretender: Pretender) {
+        self.pretender = Some(pretender);
     }
 
     /// Process id of the sandbox's process 1 in our pid namespace.
@@ -130,6 +137,10 @@ impl Child {
         };
         let Some(exit) = status.as_ref().and_then(exit_of) else { return Ok(None) };
         self.exit = Some(exit);
+        // Its notes are on the files when it has ended.
+        if let Some(mut pretender) = self.pretender.take() {
+            pretender.end();
+        }
         self.stubs.remove()?;
         Ok(Some(exit))
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Failure;
 use super::spec::Spec;
+use crate::pretend::Person;
 
 /// Everything that the first process needs to know, as it lies in the memfd.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub(crate) struct Order<S> {
     pub(crate) spec: S,
     /// Rbuild is root of a user namespace only: no device nodes, no `trusted.` xattrs.
     pub(crate) in_user_namespace: bool,
+    /// And only one id is mapped there: others are pretended.
+    pub(crate) has_single_id: bool,
     /// The soft limit of open files that the program gets; None for this process's own.
     pub(crate) open_files: Option<u64>,
 }
@@ -32,6 +35,9 @@ pub(crate) enum News {
     /// The world stands; these paths of the rootfs (resolved, relative, parents first) were made as mount points
     /// and are to be removed afterwards. With a terminal its pty comes along.
     Ready { stubs: Vec<String> },
+    /// From now on calls about owners and ids wait for answers, at the file descriptor that comes along; all processes
+    /// are this person at first.
+    Asking { person: Person },
     /// The program will not run.
     Failed(Failure),
 }
@@ -39,11 +45,11 @@ pub(crate) enum News {
 /// Larger messages do not occur: stub lists are the largest.
 const MAX_MESSAGE: usize = 128 << 10;
 
-pub(crate) fn send(socket: BorrowedFd<'_>, news: &News, pty: Option<BorrowedFd<'_>>) -> io::Result<()> {
+pub(crate) fn send(socket: BorrowedFd<'_>, news: &News, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let bytes = serde_json::to_vec(news).map_err(io::Error::other)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let fds = pty.map(|fd| [fd]);
+    let fds = fd.map(|fd| [fd]);
     if let Some(fds) = &fds {
         ancillary.push(SendAncillaryMessage::ScmRights(fds));
     }

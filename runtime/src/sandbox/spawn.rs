@@ -15,6 +15,7 @@ use super::message::{self, News, Order};
 use super::spec::{Network, Spec};
 use super::stdio::{Io, Stdio};
 use super::stubs::Stubs;
+use crate::pretend::Pretender;
 use crate::sys::launch::Launch;
 use crate::{limits, rootless};
 
@@ -86,6 +87,7 @@ fn write_order(spec: &Spec) -> io::Result<OwnedFd> {
     let order = Order {
         spec,
         in_user_namespace: rootless::in_user_namespace(),
+        has_single_id: rootless::has_single_id(),
         open_files: limits::open_files_before(),
     };
     let bytes = serde_json::to_vec(&order).map_err(io::Error::other)?;
@@ -127,6 +129,16 @@ fn await_start(spec: &Spec, mut child: Child, socket: BorrowedFd<'_>) -> Result<
             Ok(Some((News::Ready { stubs }, pty))) => {
                 child.started(pty, Stubs::new(&spec.rootfs, stubs));
                 ready = true;
+            }
+            Ok(Some((News::Asking { person }, Some(listener)))) => {
+                let pretender = Pretender::start(listener, person);
+                child.answered_by(
+                    pretender.map_err(|error| SpawnError::setup("answer", "the sandbox", &error))?,
+                );
+            }
+            Ok(Some((News::Asking { .. }, None))) => {
+                let lost = io::Error::other("the file descriptor got lost");
+                return Err(SpawnError::setup("hear from", "the sandbox", &lost));
             }
             Ok(Some((News::Failed(failure), _))) => {
                 // The failure is what matters; waiting also removes the stubs of a rootfs that stays.

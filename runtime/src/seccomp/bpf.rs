@@ -11,6 +11,7 @@ const RETURN: u16 = 0x06;
 const RETURN_ALLOW: u32 = 0x7fff_0000;
 const RETURN_ERRNO: u32 = 0x0005_0000;
 const RETURN_KILL_PROCESS: u32 = 0x8000_0000;
+const RETURN_NOTIFY: u32 = 0x7fc0_0000;
 
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCHITECTURE: u32 = 4;
@@ -65,6 +66,40 @@ pub(super) fn assemble(architectures: &[(u32, Vec<Range>)]) -> Vec<Instruction> 
         program.extend(block);
     }
     program.push(give(RETURN_KILL_PROCESS));
+    program
+}
+
+/// A call that is handed to whoever listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trap {
+    pub(crate) number: u32,
+    /// Only with one of these bits in the argument of this index.
+    pub(crate) with_bits: Option<(u32, u32)>,
+}
+
+/// A program that hands some calls of an architecture over, and allows everything else.
+pub(super) fn notify(architecture: u32, traps: &[Trap]) -> Vec<Instruction> {
+    let mut program = vec![
+        load(OFFSET_ARCHITECTURE),
+        instruction(JUMP_IF_EQUAL, 1, 0, architecture),
+        give(RETURN_ALLOW),
+        load(OFFSET_NUMBER),
+    ];
+    for trap in traps {
+        let code = match trap.with_bits {
+            None => vec![give(RETURN_NOTIFY)],
+            Some((argument, bits)) => vec![
+                load(OFFSET_ARGUMENT_LOW + 8 * argument),
+                instruction(JUMP_IF_BITS, 0, 1, bits),
+                give(RETURN_NOTIFY),
+                give(RETURN_ALLOW),
+            ],
+        };
+        let past = u8::try_from(code.len()).expect("a handful of instructions");
+        program.push(instruction(JUMP_IF_EQUAL, 0, past, trap.number));
+        program.extend(code);
+    }
+    program.push(give(RETURN_ALLOW));
     program
 }
 

@@ -11,8 +11,8 @@ mod bpf;
 mod numbers;
 mod profile;
 
-pub(crate) use bpf::Instruction;
-pub(crate) use profile::{Conditions, program};
+pub(crate) use bpf::{Instruction, Trap};
+pub(crate) use profile::{Conditions, notifying, program};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Docker's default profile: which calls are allowed under which condition.
 
-use super::bpf::{Action, Instruction, Range, assemble};
+use super::bpf::{Action, Instruction, Range, Trap, assemble, notify};
 use super::numbers;
 use crate::caps::CapSet;
 
@@ -110,6 +110,14 @@ pub(crate) fn program(conditions: Conditions) -> Vec<Instruction> {
     return x86_program(conditions);
     #[cfg(target_arch = "aarch64")]
     return arm_program(conditions);
+}
+
+/// A filter that hands calls of this machine's own kind of programs over; those of other kinds are not touched.
+pub(crate) fn notifying(traps: &[Trap]) -> Vec<Instruction> {
+    #[cfg(target_arch = "x86_64")]
+    return notify(architecture::X86_64, traps);
+    #[cfg(target_arch = "aarch64")]
+    return notify(arm_architecture::AARCH64, traps);
 }
 
 /// 64-bit x86 kernels run three kinds of programs; x32's calls come as x86_64's with bit 30 set.

@@ -42,7 +42,7 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
     rustix::process::umask(Mode::empty());
     set_up_machine(spec)?;
     let world = world::build(&order)?;
-    let identity = Identity::of(spec, &world.root, order.in_user_namespace)?;
+    let identity = Identity::of(&order, &world.root)?;
     enter_workdir(spec, &world, &identity)?;
     let terminal = if spec.terminal { Some(Terminal::open(&world.root)?) } else { None };
     let program = Program::new(spec, identity.home());
@@ -57,7 +57,7 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
             limits::set_open_files(soft);
         }
         spec.ulimits.iter().for_each(Ulimit::set);
-        identity.assume()?;
+        identity.assume(socket.as_fd())?;
         program.execute()
     };
     match spec.init {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{FileType, OFlags};
@@ -12,8 +12,10 @@ use rustix::thread::CapabilitySet;
 use super::entry::is_restricted;
 use super::place;
 use crate::caps::{self, CapSet};
+use crate::pretend::{self, Person};
 use crate::sandbox::error::Failure;
-use crate::sandbox::spec::{Privilege, Spec};
+use crate::sandbox::message::{self, News, ReceivedOrder};
+use crate::sandbox::spec::Privilege;
 use crate::seccomp::{self, Conditions};
 use crate::sys;
 use crate::users::{self, UserError, UserIds};
@@ -26,11 +28,13 @@ pub(super) struct Identity {
     restricted: bool,
     no_new_privileges: bool,
     in_user_namespace: bool,
+    has_single_id: bool,
 }
 
 impl Identity {
     /// Looks the user up in the rootfs.
-    pub(super) fn of(spec: &Spec, root: &OwnedFd, in_user_namespace: bool) -> Result<Self, Failure> {
+    pub(super) fn of(order: &ReceivedOrder, root: &OwnedFd) -> Result<Self, Failure> {
+        let spec = &order.spec;
         let passwd = read(root, "/etc/passwd")?;
         let group = read(root, "/etc/group")?;
         let ids = users::lookup_user(&spec.user, &spec.extra_groups, passwd.as_deref(), group.as_deref())?;
@@ -41,7 +45,14 @@ impl Identity {
                 (caps, *no_new_privileges)
             }
         };
-        Ok(Self { ids, caps, restricted: is_restricted(spec), no_new_privileges, in_user_namespace })
+        Ok(Self {
+            ids,
+            caps,
+            restricted: is_restricted(spec),
+            no_new_privileges,
+            in_user_namespace: order.in_user_namespace,
+            has_single_id: order.has_single_id,
+        })
     }
 
     pub(super) fn home(&self) -> &str {
@@ -53,7 +64,7 @@ impl Identity {
     }
 
     /// Becomes the user, in the order in which the rights that each step needs are still there.
-    pub(super) fn assume(&self) -> Result<(), Failure> {
+    pub(super) fn assume(&self, parent: BorrowedFd<'_>) -> Result<(), Failure> {
         self.own_pipes();
         if self.restricted {
             caps::limit_bounding(self.caps)
@@ -66,14 +77,30 @@ impl Identity {
             rustix::thread::set_no_new_privs(true)
                 .map_err(|error| Failure::setup("set", "no_new_privs", error))?;
         }
+        let pretends = self.has_single_id && self.pretend(parent)?;
         if self.restricted {
             // Without no_new_privs this needs CAP_SYS_ADMIN, so it comes before the user; what follows is allowed.
             let program = seccomp::program(Conditions { caps: self.caps, kernel: kernel_version() });
             sys::filter::install(&program)
                 .map_err(|error| Failure::setup("install", "the system call filter", error))?;
         }
-        self.switch_user()?;
+        if !pretends {
+            self.switch_user()?;
+        }
         self.settle_capabilities().map_err(|error| Failure::setup("set", "capabilities", error))
+    }
+
+    /// Has the parent answer calls about owners and ids; false where the kernel cannot, or somebody else answers already.
+    fn pretend(&self, parent: BorrowedFd<'_>) -> Result<bool, Failure> {
+        let Ok(listener) = sys::notify::install(&pretend::filter()) else { return Ok(false) };
+        let person = Person {
+            user: pretend::Ids::all(self.ids.uid),
+            group: pretend::Ids::all(self.ids.gid),
+            groups: self.ids.groups.clone(),
+        };
+        message::send(parent, &News::Asking { person }, Some(listener.as_fd()))
+            .map_err(|error| Failure::setup("report to", "rbuild", error))?;
+        Ok(true)
     }
 
     fn switch_user(&self) -> Result<(), Failure> {

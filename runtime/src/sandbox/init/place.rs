@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use rbuild_image::layer::{Owner, Owners};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
@@ -107,8 +108,7 @@ impl Walk<'_> {
             Kind::File => rustix::fs::mknodat(folder, name, FileType::RegularFile, FILE_MODE, 0)?,
         }
         if let Some((uid, gid)) = self.owner {
-            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-            rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+            give(folder, name, Owner { uid, gid })?;
         }
         let mut path = self.at.join(OsStr::new("/"));
         if !path.is_empty() {
@@ -170,5 +170,18 @@ mod tests {
         assert!(path.join("etc/hosts").is_file());
         assert_eq!(open_or_make(&root, "/loop/x", Kind::Folder, None).unwrap_err(), Errno::LOOP);
         assert_eq!(open_or_make(&root, "/etc/hosts/x", Kind::Folder, None).unwrap_err(), Errno::NOTDIR);
+    }
+}
+
+/// Gives what was just made to somebody; where they have no id, with a note.
+fn give(folder: &OwnedFd, name: &OsStr, owner: Owner) -> rustix::io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    match rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::INVAL) => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+            Owners::Notes.give(made.as_fd(), owner)
+        }
+        other => other,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
+use rbuild_image::layer::{Owner, Owners};
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
@@ -251,7 +252,13 @@ impl Builder<'_> {
         self.files = Some(files);
         let mut file = std::fs::File::from(file);
         std::io::Write::write_all(&mut file, data)?;
-        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        match rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+            // A file in memory takes no notes before Linux 6.6; then it is root's.
+            Err(Errno::INVAL) if self.order.has_single_id => {
+                let _ = Owners::Notes.give(file.as_fd(), Owner { uid, gid });
+            }
+            other => other?,
+        }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         let copy = mount::copy_of(file.as_fd())?;
         if mode & 0o111 == 0 {
