@@ -28,6 +28,7 @@ mod pulling;
 mod registry;
 mod rights;
 mod run;
+mod single_id;
 mod store;
 mod usage;
 mod ways;

@@ -23,7 +23,7 @@ mod server;
 mod target;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -31,8 +31,14 @@ pub(crate) use calls::filter;
 pub(crate) use people::{Ids, Person};
 
 use people::Badge;
+use rbuild_image::layer::{Owner, Owners};
 use server::Server;
 use target::{Eyes, Target};
+
+/// Notes whose an open file or folder is, for one that is made before anybody answers.
+pub(crate) fn give(made: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    Owners::Notes.give(made, Owner { uid, gid })
+}
 
 /// A thread that answers for one sandbox, until no process of it is left.
 #[derive(Debug)]

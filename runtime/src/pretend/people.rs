@@ -11,6 +11,8 @@ pub(crate) struct Person {
     pub(crate) group: Ids,
     /// Supplementary groups.
     pub(crate) groups: Vec<u32>,
+    /// The program with setuid that chose these ids, by its file: it is not its owner any more.
+    pub(crate) chosen_by: Option<u64>,
 }
 
 /// The three ids that a process has of users, and the three of groups.
@@ -155,7 +157,8 @@ mod tests {
 
     #[test]
     fn the_same_person_has_the_same_badge() {
-        let person = |id| Person { user: Ids::all(id), group: Ids::all(id), groups: vec![id] };
+        let person =
+            |id| Person { user: Ids::all(id), group: Ids::all(id), groups: vec![id], chosen_by: None };
         let mut people = People::new(Badge(0x33), person(0));
         assert_eq!(people.badge_of(person(0)), Ok(Badge(0x33)));
         assert_eq!(people.one(), Some(&person(0)));

@@ -81,10 +81,15 @@ impl Server {
             Some(only) => only.clone(),
             None => self.people.by_badge(target.badge()?).clone(),
         };
-        if !person.is_privileged() {
-            let (uid, gid) = target.set_ids();
-            person.user.effective = uid.unwrap_or(person.user.effective);
-            person.group.effective = gid.unwrap_or(person.group.effective);
+        if person.is_privileged() {
+            return Ok(person);
+        }
+        let program = target.set_id_program().filter(|program| person.chosen_by != Some(program.file));
+        if let Some(program) = program {
+            for (ids, id) in [(&mut person.user, program.uid), (&mut person.group, program.gid)] {
+                let Some(id) = id else { continue };
+                (ids.effective, ids.saved) = (id, id);
+            }
         }
         Ok(person)
     }
@@ -236,6 +241,7 @@ impl Server {
                 person.groups = target.read_numbers(b, count)?;
             }
         }
+        person.chosen_by = target.set_id_program().map(|program| program.file);
         target.wear(self.people.badge_of(person)?)?;
         Ok(Answer::Value(0))
     }

@@ -22,6 +22,10 @@ use crate::sys;
 const PATH_MAX: usize = 4096;
 const PAGE: usize = 4096;
 
+/// `S_ISUID`; `S_ISGID`, which without `S_IXGRP` meant something else once.
+const SET_USER_ID: u32 = 0o4000;
+const SET_GROUP_ID: u32 = 0o2010;
+
 /// This thread's view of the world: which root it has.
 pub(super) struct Eyes {
     /// Mount and inode of the root directory at hand.
@@ -61,6 +65,16 @@ impl Eyes {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
     pub(super) thread: u32,
+}
+
+/// A program with setuid or setgid.
+pub(super) struct SetIdProgram {
+    /// Tells it from others.
+    pub(super) file: u64,
+    /// Whose it is, with setuid.
+    pub(super) uid: Option<u32>,
+    /// Its group, with setgid.
+    pub(super) gid: Option<u32>,
 }
 
 /// A file as the process named it.
@@ -147,13 +161,14 @@ impl Target {
         Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
     }
 
-    /// Whose the program is, if it is one that makes everybody its owner (`S_ISUID`), and whose group (`S_ISGID`).
-    pub(super) fn set_ids(self) -> (Option<u32>, Option<u32>) {
-        let seen = self.open_magic("exe").and_then(|program| Seen::of(&program, StatxFlags::BASIC_STATS));
-        let Ok(seen) = seen else { return (None, None) };
+    /// The program that it runs, if that is one that makes everybody its owner.
+    pub(super) fn set_id_program(self) -> Option<SetIdProgram> {
+        let program = self.open_magic("exe").ok()?;
+        let seen = Seen::of(&program, StatxFlags::BASIC_STATS).ok()?;
         let (mode, owner) = (u32::from(seen.stat.stx_mode), seen.owner());
-        let has = |bit: u32| mode & bit == bit;
-        (has(0o4000).then_some(owner.uid), has(0o2010).then_some(owner.gid))
+        let has = |bits: u32| mode & bits == bits;
+        let (uid, gid) = (has(SET_USER_ID).then_some(owner.uid), has(SET_GROUP_ID).then_some(owner.gid));
+        (uid.is_some() || gid.is_some()).then_some(SetIdProgram { file: seen.stat.stx_ino, uid, gid })
     }
 
     /// A link of `/proc` to what the process has.

@@ -97,6 +97,7 @@ impl Identity {
             user: pretend::Ids::all(self.ids.uid),
             group: pretend::Ids::all(self.ids.gid),
             groups: self.ids.groups.clone(),
+            chosen_by: None,
         };
         message::send(parent, &News::Asking { person }, Some(listener.as_fd()))
             .map_err(|error| Failure::setup("report to", "rbuild", error))?;

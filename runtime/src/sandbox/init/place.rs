@@ -5,9 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
-use rbuild_image::layer::{Owner, Owners};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
+
+use crate::pretend;
 
 /// What is made where nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Walk<'_> {
             Kind::File => rustix::fs::mknodat(folder, name, FileType::RegularFile, FILE_MODE, 0)?,
         }
         if let Some((uid, gid)) = self.owner {
-            give(folder, name, Owner { uid, gid })?;
+            give(folder, name, uid, gid)?;
         }
         let mut path = self.at.join(OsStr::new("/"));
         if !path.is_empty() {
@@ -174,13 +175,13 @@ mod tests {
 }
 
 /// Gives what was just made to somebody; where they have no id, with a note.
-fn give(folder: &OwnedFd, name: &OsStr, owner: Owner) -> rustix::io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
-    match rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
+fn give(folder: &OwnedFd, name: &OsStr, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    match rustix::fs::chownat(folder, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::INVAL) => {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made = rustix::fs::openat(folder, name, flags, Mode::empty())?;
-            Owners::Notes.give(made.as_fd(), owner)
+            pretend::give(made.as_fd(), uid, gid)
         }
         other => other,
     }

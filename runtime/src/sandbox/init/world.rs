@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rbuild_image::layer::{Owner, Owners};
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
@@ -12,6 +11,7 @@ use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
 use super::overlay::Overlay;
 use super::place::{self, Kind};
 use super::{devices, mount, protect};
+use crate::pretend;
 use crate::sandbox::error::Failure;
 use crate::sandbox::message::ReceivedOrder;
 use crate::sandbox::spec::{Mount, MountSource, Privilege, Rootfs};
@@ -255,7 +255,7 @@ impl Builder<'_> {
         match rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
             // A file in memory takes no notes before Linux 6.6; then it is root's.
             Err(Errno::INVAL) if self.order.has_single_id => {
-                let _ = Owners::Notes.give(file.as_fd(), Owner { uid, gid });
+                let _ = pretend::give(file.as_fd(), uid, gid);
             }
             other => other?,
         }
