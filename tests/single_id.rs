@@ -61,15 +61,19 @@ fn with_busybox_alone() -> Option<Sandbox> {
 fn the_image_is_the_one_of_others() {
     let Some(sandbox) = with_busybox_alone() else { return };
     sandbox.write("Dockerfile", OWNED);
-    let args = ["build", "-q", "-t", "owned", "--build-arg", "SOURCE_DATE_EPOCH=1700000000", "."];
-    let image = sandbox.rbuild(&args).succeeded().stdout;
-    alone(&sandbox, &args).succeeded().printing(&image);
+    let output = "type=image,name=owned,rewrite-timestamp=true";
+    let args = ["build", "--output", output, "--build-arg", "SOURCE_DATE_EPOCH=1700000000", "."];
+    let id = ["inspect", "--format", "{{.Id}}", "owned"];
+    sandbox.rbuild(&args).succeeded();
+    let image = sandbox.rbuild(&id).succeeded().stdout;
+    alone(&sandbox, &args).succeeded();
+    alone(&sandbox, &id).succeeded().printing(&image);
     // What is saved is what the store says that it is.
     alone(&sandbox, &["fsck"]).succeeded();
     alone(&sandbox, &["save", "-o", "owned.tar", "owned"]).succeeded();
     let other = Sandbox::new();
     other.rbuild(&["load", "-i", &sandbox.path("owned.tar")]).succeeded();
-    other.rbuild(&["inspect", "--format", "{{.Id}}", "owned"]).succeeded().printing(&image);
+    other.rbuild(&id).succeeded().printing(&image);
 }
 
 #[test]
@@ -107,7 +111,7 @@ fn programs_see_the_owners_and_users_that_they_set() {
     show("0", chroot, "5\n");
     show(
         "0",
-        "touch a; chown 5 a; chown 0 a; stat -c %u a; chown 5 missing 2>&1",
+        "touch a; chown 5 a; chown 0 a; stat -c %u a; chown 5 missing 2>&1 || true",
         "0\nchown: missing: No such file or directory\n",
     );
 }

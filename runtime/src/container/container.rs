@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rbuild_image::config::ContainerConfig;
 use rbuild_image::digest::{ImageId, LayerId};
+use rbuild_image::layer::Owner;
 use rbuild_image::store::{Layer, Store, TempDir};
 use rbuild_image::time::Timestamp;
 use rustix::fs::Mode;
@@ -183,20 +184,21 @@ fn random() -> Result<[u8; 34], ContainerError> {
 
 /// The folder with everything that it begins with, not yet in its place.
 fn filled(store: &Store, config: &Config, layers: &[Layer]) -> Result<TempDir, ContainerError> {
-    let temp = store.temp()?;
+    let (temp, owners) = (store.temp()?, store.flavour().owners());
     // The root of the file system is the upper folder's, as far as its attributes go.
     let (mode, owner) = match layers.first() {
         Some(top) => {
-            let root = top.fs_path();
-            let stat = rustix::fs::stat(&root).map_err(ContainerError::io("stat", root))?;
-            (stat.st_mode & 0o7777, (stat.st_uid, stat.st_gid))
+            let (path, root) = (top.fs_path(), top.open_fs()?);
+            let stat = rustix::fs::fstat(&root).map_err(ContainerError::io("stat", &path))?;
+            let owner = owners.owner(root.as_fd()).map_err(ContainerError::io("stat", path))?;
+            (stat.st_mode & 0o7777, owner)
         }
-        None => (0o755, (0, 0)),
+        None => (0o755, Owner::ROOT),
     };
     let upper = temp.make_dir("upper", mode)?;
-    if owner != (0, 0) {
-        let (uid, gid) = (rustix::fs::Uid::from_raw(owner.0), rustix::fs::Gid::from_raw(owner.1));
-        rustix::fs::fchown(&upper, Some(uid), Some(gid))
+    if owner != Owner::ROOT {
+        owners
+            .give(upper.as_fd(), owner)
             .map_err(ContainerError::io("set the owner of", temp.path().join("upper")))?;
     }
     let folder = |name: &str| {

@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 pub(crate) use calls::filter;
 pub(crate) use people::{Ids, Person};
 
-use people::Badge;
+use people::{Badge, People};
 use rbuild_image::layer::{Owner, Owners};
 use server::Server;
 use target::{Eyes, Target};
@@ -45,11 +45,12 @@ pub(crate) fn give(made: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Resu
 pub(crate) struct Pretender(Option<JoinHandle<()>>);
 
 impl Pretender {
-    /// Starts answering what arrives at `listener`. All processes are `person` at first.
+    /// Starts answering what arrives at `listener`, as long as the process behind `pidfd` lives, the sandbox's process 1.
+    /// All processes are `person` at first.
     ///
     /// # Errors
     /// There can be no thread, or none with a root directory of its own.
-    pub(crate) fn start(listener: OwnedFd, person: Person) -> io::Result<Self> {
+    pub(crate) fn start(listener: OwnedFd, pidfd: OwnedFd, person: Person) -> io::Result<Self> {
         let (sender, started) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("ids".into()).spawn(move || {
             let prepared = Eyes::open().and_then(|eyes| {
@@ -61,7 +62,7 @@ impl Pretender {
             match prepared {
                 Ok((eyes, first)) => {
                     let _ = sender.send(Ok(()));
-                    Server::new(listener, eyes, first, person).serve();
+                    Server::new(listener, pidfd, eyes, People::new(first, person)).serve();
                 }
                 Err(error) => {
                     let _ = sender.send(Err(error));

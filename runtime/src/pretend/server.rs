@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::calls::{self, Kind, Which, Whose};
 use super::files::{self, New};
-use super::people::{Badge, Ids, People, Person};
+use super::people::{Ids, People, Person};
 use super::target::{Eyes, Named, Target};
 use crate::sys::notify::{self, Answer, Call};
 
@@ -19,20 +19,22 @@ const HERE: u64 = libc::AT_FDCWD as u64;
 /// One sandbox's processes and who they are.
 pub(super) struct Server {
     listener: OwnedFd,
+    /// Readable when the sandbox has ended; old kernels do not say so of the listener.
+    pidfd: OwnedFd,
     eyes: Eyes,
     people: People,
 }
 
 impl Server {
-    pub(super) fn new(listener: OwnedFd, eyes: Eyes, first: Badge, person: Person) -> Self {
+    pub(super) fn new(listener: OwnedFd, pidfd: OwnedFd, eyes: Eyes, people: People) -> Self {
         notify::hurry(listener.as_fd());
-        Self { listener, eyes, people: People::new(first, person) }
+        Self { listener, pidfd, eyes, people }
     }
 
     /// Answers until no process is left that could ask.
     pub(super) fn serve(mut self) {
         loop {
-            let mut fds = [PollFd::new(&self.listener, PollFlags::IN)];
+            let mut fds = [&self.listener, &self.pidfd].map(|fd| PollFd::new(fd, PollFlags::IN));
             match poll(&mut fds, None) {
                 Err(Errno::INTR) => continue,
                 Err(_) => return,

@@ -131,10 +131,10 @@ fn await_start(spec: &Spec, mut child: Child, socket: BorrowedFd<'_>) -> Result<
                 ready = true;
             }
             Ok(Some((News::Asking { person }, Some(listener)))) => {
-                let pretender = Pretender::start(listener, person);
-                child.answered_by(
-                    pretender.map_err(|error| SpawnError::setup("answer", "the sandbox", &error))?,
-                );
+                let pidfd = child.pidfd().try_clone_to_owned();
+                let pretender = pidfd.and_then(|pidfd| Pretender::start(listener, pidfd, person));
+                let fail = |error| SpawnError::setup("answer", "the sandbox", &error);
+                child.answered_by(pretender.map_err(fail)?);
             }
             Ok(Some((News::Asking { .. }, None))) => {
                 let lost = io::Error::other("the file descriptor got lost");

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use rustix::thread::CapabilitySet;
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
 
 use super::entry::is_restricted;
 use super::place;
@@ -86,6 +86,10 @@ impl Identity {
         }
         if !pretends {
             self.switch_user()?;
+        } else if self.restricted && self.ids.uid != 0 {
+            // As far as the kernel knows it is root, whom every exec gives its capabilities back.
+            rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT)
+                .map_err(|error| Failure::setup("give up", "capabilities", error))?;
         }
         self.settle_capabilities().map_err(|error| Failure::setup("set", "capabilities", error))
     }
