@@ -6,10 +6,11 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::unistd::Pid;
 use rbuild_image::layer::{Owner, noted_behind};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags};
 use rustix::io::Errno;
@@ -21,6 +22,8 @@ use crate::sys;
 /// Longest path that the kernel takes, with its end.
 const PATH_MAX: usize = 4096;
 const PAGE: usize = 4096;
+/// Paths are mostly shorter than this.
+const PART: usize = 256;
 
 /// `S_ISUID`; `S_ISGID`, which without `S_IXGRP` meant something else once.
 const SET_USER_ID: u32 = 0o4000;
@@ -91,30 +94,35 @@ impl Target {
         format!("{}/{name}", self.thread)
     }
 
-    fn memory(self) -> Result<File, Errno> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, self.file("mem"), flags, Mode::empty()).map(File::from)
+    fn pid(self) -> Result<Pid, Errno> {
+        i32::try_from(self.thread).map(Pid::from_raw).map_err(|_| Errno::SRCH)
+    }
+
+    /// Reads its memory until the buffer is full, or fails.
+    fn read(self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        let place =
+            RemoteIoVec { base: usize::try_from(address).map_err(|_| Errno::FAULT)?, len: buffer.len() };
+        let length = buffer.len();
+        let count = process_vm_readv(self.pid()?, &mut [IoSliceMut::new(buffer)], &[place]);
+        if count == Ok(length) { Ok(()) } else { Err(Errno::FAULT) }
     }
 
     /// A C string; at most a path long.
     pub(super) fn read_path(self, address: u64) -> Result<CString, Errno> {
-        let memory = self.memory()?;
         let mut bytes: Vec<u8> = Vec::new();
         let mut at = address;
         while bytes.len() < PATH_MAX {
             // Never over the end of a page: the next one may not be there.
-            let length = PAGE - usize::try_from(at).map_err(|_| Errno::FAULT)? % PAGE;
-            let mut part = vec![0; length];
-            let count = memory.read_at(&mut part, at).map_err(|_| Errno::FAULT)?;
-            if count == 0 {
-                return Err(Errno::FAULT);
-            }
-            if let Some(end) = part[..count].iter().position(|byte| *byte == 0) {
+            let rest = PAGE - usize::try_from(at).map_err(|_| Errno::FAULT)? % PAGE;
+            let mut part = [0; PART];
+            let part = &mut part[..rest.min(PART)];
+            self.read(at, part)?;
+            if let Some(end) = part.iter().position(|byte| *byte == 0) {
                 bytes.extend_from_slice(&part[..end]);
                 return CString::new(bytes).map_err(|_| Errno::INVAL);
             }
-            bytes.extend_from_slice(&part[..count]);
-            at += count as u64;
+            bytes.extend_from_slice(part);
+            at += part.len() as u64;
         }
         Err(Errno::NAMETOOLONG)
     }
@@ -122,13 +130,16 @@ impl Target {
     /// Numbers of 32 bits.
     pub(super) fn read_numbers(self, address: u64, count: usize) -> Result<Vec<u32>, Errno> {
         let mut bytes = vec![0; count * 4];
-        self.memory()?.read_exact_at(&mut bytes, address).map_err(|_| Errno::FAULT)?;
+        self.read(address, &mut bytes)?;
         let (numbers, _) = bytes.as_chunks::<4>();
         Ok(numbers.iter().copied().map(u32::from_ne_bytes).collect())
     }
 
     pub(super) fn write(self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        self.memory()?.write_all_at(bytes, address).map_err(|_| Errno::FAULT)
+        let place =
+            RemoteIoVec { base: usize::try_from(address).map_err(|_| Errno::FAULT)?, len: bytes.len() };
+        let count = process_vm_writev(self.pid()?, &[IoSlice::new(bytes)], &[place]);
+        if count == Ok(bytes.len()) { Ok(()) } else { Err(Errno::FAULT) }
     }
 
     /// What its badge is: the filter of its core dumps, of all things. The kernel hands it down to children, keeps it
