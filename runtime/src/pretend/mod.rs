@@ -14,7 +14,13 @@
 //!
 //! This is no boundary: a process that reaches around it is still confined by its namespace. What stays different is
 //! what the kernel decides by the real id: permissions of other users are not enforced, and 32-bit programs are not
-//! asked.
+//! asked. Who changes ids between `vfork` and exec changes those of its parent too, with whom it has the badge in common.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "arguments of system calls arrive as 64 bits, of which the kernel looks at 32 as it needs them"
+)]
 
 mod calls;
 mod files;
@@ -40,6 +46,9 @@ pub(crate) fn give(made: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Resu
     Owners::Notes.give(made, Owner { uid, gid })
 }
 
+/// The badge that processes wear where nobody chose another one.
+const USUAL: Badge = Badge(0x33);
+
 /// A thread that answers for one sandbox, until no process of it is left.
 #[derive(Debug)]
 pub(crate) struct Pretender(Option<JoinHandle<()>>);
@@ -53,11 +62,11 @@ impl Pretender {
     pub(crate) fn start(listener: OwnedFd, pidfd: OwnedFd, person: Person) -> io::Result<Self> {
         let (sender, started) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("ids".into()).spawn(move || {
-            let prepared = Eyes::open().and_then(|eyes| {
+            let prepared = Eyes::open().map(|eyes| {
                 // The sandbox's first process has inherited ours.
                 let first =
                     Target { thread: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs() };
-                Ok((eyes, first.badge().unwrap_or(Badge(0x33))))
+                (eyes, first.badge().unwrap_or(USUAL))
             });
             match prepared {
                 Ok((eyes, first)) => {

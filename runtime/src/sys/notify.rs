@@ -24,6 +24,10 @@ const SET_FLAGS: u64 = write::<u64>(4);
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`, from Linux 6.6 on.
 const WAKE_UP_ON_THE_SAME_CORE: u64 = 1;
 
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`, `SECCOMP_ADDFD_FLAG_SEND`, in the width that the kernel's structures have.
+const CONTINUE: u32 = 1;
+const ADD_AND_SEND: u32 = 2;
+
 /// A call that waits for an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
@@ -98,14 +102,13 @@ pub(crate) fn receive(listener: BorrowedFd<'_>) -> rustix::io::Result<Call> {
 pub(crate) fn answer(listener: BorrowedFd<'_>, call: &Call, answer: Answer) -> io::Result<()> {
     let (id, mut response) = (call.id, libc::seccomp_notif_resp { id: call.id, val: 0, error: 0, flags: 0 });
     match answer {
-        Answer::GoOn => response.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+        Answer::GoOn => response.flags = CONTINUE,
         Answer::Value(value) => response.val = value,
         Answer::Error(error) => response.error = -error.raw_os_error(),
         Answer::File { file, close_on_exec } => {
-            let flags = libc::SECCOMP_ADDFD_FLAG_SEND as u32;
             let newfd_flags = if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 };
             let srcfd = u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?;
-            let add = libc::seccomp_notif_addfd { id, flags, srcfd, newfd: 0, newfd_flags };
+            let add = libc::seccomp_notif_addfd { id, flags: ADD_AND_SEND, srcfd, newfd: 0, newfd_flags };
             // SAFETY: the request takes a pointer to this structure, which lives for the call.
             let result = unsafe { libc::ioctl(listener.as_raw_fd(), ADD_FD as _, &raw const add) };
             if result >= 0 {

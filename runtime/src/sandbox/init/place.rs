@@ -140,6 +140,19 @@ fn names(path: &[u8]) -> impl Iterator<Item = OsString> + '_ {
         .map(|name| OsString::from_vec(name.to_vec()))
 }
 
+/// Gives what was just made to somebody; where they have no id, with a note.
+fn give(folder: &OwnedFd, name: &OsStr, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    match rustix::fs::chownat(folder, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::INVAL) => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+            pretend::give(made.as_fd(), uid, gid)
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,18 +184,5 @@ mod tests {
         assert!(path.join("etc/hosts").is_file());
         assert_eq!(open_or_make(&root, "/loop/x", Kind::Folder, None).unwrap_err(), Errno::LOOP);
         assert_eq!(open_or_make(&root, "/etc/hosts/x", Kind::Folder, None).unwrap_err(), Errno::NOTDIR);
-    }
-}
-
-/// Gives what was just made to somebody; where they have no id, with a note.
-fn give(folder: &OwnedFd, name: &OsStr, uid: u32, gid: u32) -> rustix::io::Result<()> {
-    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    match rustix::fs::chownat(folder, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::INVAL) => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let made = rustix::fs::openat(folder, name, flags, Mode::empty())?;
-            pretend::give(made.as_fd(), uid, gid)
-        }
-        other => other,
     }
 }
