@@ -8,7 +8,7 @@ use rustix::process::{Pid, WaitOptions};
 use rustix::thread::UnshareFlags;
 
 use super::ranges;
-use crate::sys;
+use crate::{limits, sys};
 
 /// Why there is no user namespace for us.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,10 @@ pub fn ensure_user_namespace() -> Result<(), NamespaceError> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
     let executable = std::env::current_exe().map_err(NamespaceError::Restart)?;
+    // The second start shall find the limit that the first one was given.
+    if let Some(soft) = limits::open_files_before() {
+        limits::set_open_files(soft);
+    }
     Err(NamespaceError::Restart(Command::new(executable).arg0(name).args(arguments).exec()))
 }
 
