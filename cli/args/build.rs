@@ -92,6 +92,11 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) lock_file: Option<PathBuf>,
 
+    /// Remove intermediate containers: they never stay, so this changes nothing
+    #[arg(long, alias = "force-rm", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = ["true"])]
+    rm: Vec<String>,
+
     /// Put the image into the store: it always is, so this changes nothing
     #[arg(long)]
     pub(crate) load: bool,

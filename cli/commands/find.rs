@@ -94,7 +94,7 @@ fn grouped<T: Ord>(all: Vec<(Reference, T)>) -> Result<BTreeMap<T, Vec<Reference
 /// A name that an image can be given: with a tag, without a digest.
 pub(crate) fn new_name(text: &str) -> Result<Reference, Failure> {
     let reference: Reference =
-        text.parse().map_err(|e| Failure::new(format!("invalid reference format: {text:?}: {e}")))?;
+        text.parse().map_err(|e| Failure::new(format!("invalid tag {text:?}: {e}")))?;
     if reference.digest().is_some() {
         return Err(Failure::new(format!("refusing to create a tag with a digest reference: {text}")));
     }

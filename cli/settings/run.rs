@@ -34,6 +34,9 @@ impl RunSettings {
     pub(crate) fn new(args: RunArgs, environment: &Environment, here: &Path) -> Result<Self, Failure> {
         let mut words = args.image_and_command.into_iter();
         let image = words.next().ok_or_else(|| Failure::usage("no image"))?;
+        if image.starts_with('-') {
+            return Err(unknown_flag(&image));
+        }
         let mut env = Vec::new();
         for file in &args.env_file {
             env.extend(env_file(file, environment)?);
@@ -104,6 +107,21 @@ fn network(mode: &str) -> Result<Network, Failure> {
 pub(super) fn size(flag: &str, text: &str) -> Result<u64, Failure> {
     human::parse_size(text)
         .ok_or_else(|| Failure::usage(format!("invalid argument {text:?} for {flag}: no size")))
+}
+
+/// The first word that is none of our flags is the image; so a flag that we do not have would be one.
+fn unknown_flag(word: &str) -> Failure {
+    let name = word.split('=').next().unwrap_or(word);
+    let failure = Failure::usage(format!("unknown flag: {name}"));
+    match name {
+        "-d" | "--detach" => {
+            failure.with_hint("containers run in the foreground; the shell's & puts one aside")
+        }
+        "-p" | "-P" | "--publish" | "--publish-all" => {
+            failure.with_hint("nothing has to be published: containers have the host's network")
+        }
+        _ => failure.with_hint("rbuild run --help lists them"),
+    }
 }
 
 /// `--ulimit`.

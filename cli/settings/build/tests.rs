@@ -113,6 +113,7 @@ fn agents_and_entitlements() {
 fn what_scripts_for_buildx_say() {
     let good = settings(&["--load", "--provenance=false", "--sbom", "false", "--shm-size=1m", "."], &[]);
     assert_eq!(good.ok().and_then(|s| s.shm_size), Some(1 << 20));
+    assert!(settings(&["--rm", "--force-rm=true", "."], &[]).is_ok());
     assert!(settings(&["--provenance=mode=max", "."], &[]).is_err());
     assert!(settings(&["--shm-size", "much", "."], &[]).is_err());
 }
