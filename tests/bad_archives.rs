@@ -19,6 +19,7 @@ fn cut_off_or_no_archive_at_all() {
     refused(&whole[..whole.len() / 2], "ERROR:");
     refused(&whole[..700], "ERROR:");
     refused(b"this is no archive", "ERROR:");
+    refused("no archive\neither\n".repeat(99).as_bytes(), "unrecognized image format");
     refused(b"", "ERROR:");
 }
 

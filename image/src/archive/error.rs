@@ -35,7 +35,7 @@ pub enum ArchiveError {
         expected: u64,
     },
     /// Neither docker's archive format nor an OCI layout.
-    #[error("unrecognized image format: the archive has neither manifest.json nor index.json")]
+    #[error("unrecognized image format: no tar archive with a manifest.json or index.json")]
     Unrecognised,
     /// A member's name is absolute, leads out with `..`, or is no text.
     #[error("archive member {0:?} has a name that leads out of the archive")]

@@ -189,7 +189,7 @@ fn index_file(file: File) -> Result<HashMap<String, Slot>, ArchiveError> {
     let mut archive = tar::Archive::new(BufReader::with_capacity(8 << 10, file));
     let mut slots = HashMap::new();
     for entry in archive.entries_with_seek().map_err(ArchiveError::Read)? {
-        let entry = entry.map_err(ArchiveError::Read)?;
+        let entry = entry.map_err(|error| broken_header(&slots, error))?;
         let (offset, size) = (entry.raw_file_position(), entry.size());
         let Some((name, link)) = describe(&entry)? else { continue };
         if link.is_none() && offset.checked_add(size).is_none_or(|last| last > end) {
@@ -203,6 +203,14 @@ fn index_file(file: File) -> Result<HashMap<String, Slot>, ArchiveError> {
         insert(&mut slots, name, slot)?;
     }
     Ok(slots)
+}
+
+/// Where not even the first header is one, this is no archive; whatever is there instead is nothing to show people.
+fn broken_header(before: &HashMap<String, Slot>, error: io::Error) -> ArchiveError {
+    if before.is_empty() && error.kind() == io::ErrorKind::Other {
+        return ArchiveError::Unrecognised;
+    }
+    ArchiveError::Read(error)
 }
 
 /// What `file` begins with; its position stays. A pipe that was opened by name is looked at when it is read.
@@ -219,7 +227,7 @@ fn spool_stream(reader: impl Read + Send, spool: &Path) -> Result<HashMap<String
     let mut archive = tar::Archive::new(layer::decoder(reader).map_err(ArchiveError::Read)?.1);
     let mut slots = HashMap::new();
     for entry in archive.entries().map_err(ArchiveError::Read)? {
-        let mut entry = entry.map_err(ArchiveError::Read)?;
+        let mut entry = entry.map_err(|error| broken_header(&slots, error))?;
         let Some((name, link)) = describe(&entry)? else { continue };
         let slot = match link {
             Some(target) => Slot::Link(target),
