@@ -1,64 +1,19 @@
 //! A bucket of a server that speaks S3's protocol (moto's, of PyPI): uploads in parts, names, objects that are made
 //! young, and keys that a service hands out.
 
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rbuild_image::digest::{BlobDigest, Digest};
 use rbuild_image::manifest::Descriptor;
 use rbuild_image::place::{Access, Bucket, BucketAddress, BucketSettings, Key, Place, read_small};
 
 use super::images::{noise, quick};
+use super::moto::Bucket as Moto;
 use super::server::{Reply, Server, proxy, serve};
 
 /// The smallest part that S3 takes, in bytes.
 const PART: u64 = 5 << 20;
-
-/// A running server with the bucket `cache`; it ends with this value.
-struct Moto {
-    child: Child,
-    address: String,
-}
-
-impl Moto {
-    /// None, said aloud, where the machine has none.
-    fn start() -> Option<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let mut command = Command::new("moto_server");
-        command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let Ok(child) = command.spawn() else {
-            println!("SKIP moto_server is not installed (pip install 'moto[server]')");
-            return None;
-        };
-        let moto = Self { child, address: address.to_string() };
-        let begun = Instant::now();
-        while TcpStream::connect(&moto.address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let request = super::server::Request {
-            method: "PUT".into(),
-            target: "/cache".into(),
-            headers: vec![("Host".into(), moto.address.clone())],
-            body: Vec::new(),
-        };
-        assert_eq!(super::server::forward(&moto.address, &request).status, 200);
-        Some(moto)
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // It may have ended by itself, and then the test has failed already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn settings(server: &str) -> BucketSettings {
     BucketSettings {

@@ -16,6 +16,8 @@ mod auth;
 mod bucket;
 mod faults;
 mod images;
+#[path = "../../../tests/support/bucket.rs"]
+mod moto;
 mod peer;
 mod server;
 mod tls;

@@ -194,6 +194,19 @@ impl Bucket {
         )
     }
 
+    /// The answer to a request without a payload.
+    fn document(&self, method: &'static str, url: &url::Url) -> Result<Vec<u8>, PlaceError> {
+        self.call(
+            method,
+            url,
+            || Ok(None),
+            |uri, response| match response.status().as_u16() {
+                200 => read_all(method, uri, response, MAX_DOCUMENT),
+                _ => Err(self.failed(method, uri, response)),
+            },
+        )
+    }
+
     /// The objects whose names begin with `prefix`, without that.
     fn list(&self, prefix: &str) -> Result<Vec<Object>, PlaceError> {
         let mut found = Vec::new();
@@ -206,15 +219,7 @@ impl Bucket {
                 action.with_continuation_token(more.as_str());
             }
             let url = action.sign(SIGNED_FOR);
-            let bytes = self.call(
-                "GET",
-                &url,
-                || Ok(None),
-                |uri, response| match response.status().as_u16() {
-                    200 => read_all("GET", uri, response, MAX_DOCUMENT),
-                    _ => Err(self.failed("GET", uri, response)),
-                },
-            )?;
+            let bytes = self.document("GET", &url)?;
             let text = String::from_utf8_lossy(&bytes);
             let page = ListObjectsV2::parse_response(&text)
                 .map_err(|error| PlaceError::document(format!("list of {}", self.name()), error))?;

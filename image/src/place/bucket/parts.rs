@@ -35,15 +35,7 @@ impl Bucket {
     fn begin(&self, object: &str) -> Result<String, PlaceError> {
         let credentials = self.credentials()?;
         let url = CreateMultipartUpload::new(&self.bucket, credentials.as_ref(), object).sign(SIGNED_FOR);
-        let bytes = self.call(
-            "POST",
-            &url,
-            || Ok(None),
-            |uri, response| match response.status().as_u16() {
-                200 => read_all("POST", uri, response, MAX_DOCUMENT),
-                _ => Err(self.failed("POST", uri, response)),
-            },
-        )?;
+        let bytes = self.document("POST", &url)?;
         let answer = CreateMultipartUpload::parse_response(&String::from_utf8_lossy(&bytes));
         Ok(answer.map_err(|error| PlaceError::document(object, error))?.upload_id().to_owned())
     }
