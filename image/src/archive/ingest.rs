@@ -40,7 +40,7 @@ pub(super) fn ingest(
         }
     };
     let mut blob = HashingReader::new(Tee { inner: reader, copy });
-    let (compression, implied, tar_digest) = unpack(store, member, &mut blob, root.as_fd())?;
+    let Taken { compression, implied, tar } = unpack(store, member, &mut blob, root.as_fd())?;
     drain(&mut blob)?;
     let (digest, size) = blob.finish();
     let media_type = match compression {
@@ -49,28 +49,36 @@ pub(super) fn ingest(
         Compression::Zstd => media_type::OCI_LAYER_ZSTD,
     };
     let blob = ForeignBlob { digest: BlobDigest(digest), size, media_type: media_type.to_owned() };
-    Ok(Ready { diff_id: DiffId(tar_digest.unwrap_or(digest)), blob, implied, temp, file })
+    Ok(Ready { diff_id: DiffId(tar.unwrap_or(digest)), blob, implied, temp, file })
 }
 
-/// Unpacks what `blob` yields into `root`: how it is compressed, the parents that it leaves out, and the digest of the
-/// tar, where it is not that of the blob.
+/// What is known of a layer once it is unpacked.
+struct Taken {
+    compression: Compression,
+    /// The parents that it leaves out.
+    implied: Vec<Vec<u8>>,
+    /// The digest of the tar, where it is not that of the blob.
+    tar: Option<Digest>,
+}
+
+/// Unpacks what `blob` yields into `root`.
 fn unpack(
     store: &Store,
     member: &str,
     blob: &mut (impl Read + Send),
     root: BorrowedFd<'_>,
-) -> Result<(Compression, Vec<Vec<u8>>, Option<Digest>), ArchiveError> {
+) -> Result<Taken, ArchiveError> {
     let failed = |source| ArchiveError::Layer { member: member.to_owned(), source };
     let (compression, mut inflated) = layer::decoder(blob).map_err(ArchiveError::Read)?;
     if compression == Compression::None {
         let unpacked = layer::unpack(&mut inflated, root, store.flavour()).map_err(failed)?;
         drain(&mut inflated)?;
-        return Ok((compression, unpacked.implied, None));
+        return Ok(Taken { compression, implied: unpacked.implied, tar: None });
     }
     let mut tar = HashingReader::new(inflated);
     let unpacked = layer::unpack(&mut tar, root, store.flavour()).map_err(failed)?;
     drain(&mut tar)?;
-    Ok((compression, unpacked.implied, Some(tar.finish().0)))
+    Ok(Taken { compression, implied: unpacked.implied, tar: Some(tar.finish().0) })
 }
 
 impl Ready {
