@@ -269,7 +269,7 @@ impl Node {
         walk::capability(self.open()?.as_fd(), &self.path()?)
     }
 
-    /// The number of the layer that has it, for [`View::layer`]: with it and the path a file can be found again
+    /// The number of the layer that has it, for [`View::layer`](super::View::layer): with it and the path a file can be found again
     /// without keeping a descriptor open.
     pub fn layer(&self) -> Option<usize> {
         match (&self.parent, &self.dir) {
