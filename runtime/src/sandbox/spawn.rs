@@ -53,7 +53,7 @@ pub fn spawn(spec: &Spec, stdio: Stdio) -> Result<Child, SpawnError> {
         let arguments = [CString::new(INIT_NAME).expect("has no NUL")];
         Launch { executable, arguments: &arguments, fds: &fds, namespaces: namespaces(spec) }
             .start()
-            .map_err(fail("start"))?
+            .map_err(|error| SpawnError::setup("start", subject_of(&error), &error))?
     };
     // Only the sandbox may hold their end, or its closing would never be seen.
     drop((theirs, streams));
@@ -69,6 +69,17 @@ fn check(spec: &Spec) -> Result<(), SpawnError> {
         return Err(SpawnError::Invalid("an argument or variable contains a NUL byte".to_owned()));
     }
     Ok(())
+}
+
+/// What could not be started, and why that may be.
+fn subject_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "the sandbox (it needs new namespaces, which containers may not make unless they are started with \
+             `docker run --privileged` or the like)"
+        }
+        _ => "the sandbox",
+    }
 }
 
 fn namespaces(spec: &Spec) -> c_int {

@@ -91,7 +91,10 @@ impl Launch<'_> {
                 &raw mut pidfd,
             )
         };
-        let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)?;
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let pid = Pid::from_raw(pid).expect("only the child gets a zero");
         // SAFETY: the kernel has just made this file descriptor for us.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         Ok((pid, pidfd))
