@@ -289,7 +289,7 @@ fn put_image(
     target: &Target,
     chain: &Chain,
 ) -> Result<(Platform, ImageId), BuildError> {
-    let diff_ids = diff_ids(session.store, chain.layers())?;
+    let diff_ids = diff_ids(session.store, &chain.layers())?;
     let base = target.base.map(|id| &session.bases[id.0 as usize].config);
     let platform: Platform = target.platform.parse().expect("the plan has normalised the platform");
     let config: ImageConfig =
@@ -299,7 +299,7 @@ fn put_image(
         bytes = into_config(session.store, session.carry, &session.trace.steps(), chain, &bytes)
             .map_err(|cause| BuildError::Output { what: "cache into the image".to_owned(), cause })?;
     }
-    let id = session.store.put_image(&bytes, chain.layers())?;
+    let id = session.store.put_image(&bytes, &chain.layers())?;
     Ok((platform, id))
 }
 

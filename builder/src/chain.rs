@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use rbuild_image::digest::LayerId;
 
-/// The layers that make up a file system, the lowest first, with one digest over all of them.
+/// The layers that make up a file system, with one digest over all of them. Chains that stand on each other share
+/// what is below, so that all those of a build together take no more room than it has steps.
 #[derive(Debug, Clone)]
-pub(crate) struct Chain(Arc<Inner>);
+pub(crate) struct Chain(Option<Arc<Link>>);
 
+/// The uppermost layer, and what is below.
 #[derive(Debug)]
-struct Inner {
-    layers: Vec<LayerId>,
+struct Link {
+    below: Chain,
+    layer: LayerId,
+    length: usize,
     digest: ChainDigest,
 }
 
@@ -29,38 +33,56 @@ impl std::fmt::Display for ChainDigest {
 impl Chain {
     /// The chain without a layer: `FROM scratch`.
     pub(crate) fn scratch() -> Self {
-        Self::new(&[])
+        Self(None)
     }
 
     /// The chain of these layers, the lowest first.
     pub(crate) fn new(layers: &[LayerId]) -> Self {
-        let digest = layers.iter().fold(ChainDigest([0; 32]), |below, layer| below.with(*layer));
-        Self(Arc::new(Inner { layers: layers.to_vec(), digest }))
+        layers.iter().fold(Self::scratch(), |below, layer| below.with(*layer))
     }
 
     /// This chain with one more layer on top.
     pub(crate) fn with(&self, layer: LayerId) -> Self {
-        let mut layers = Vec::with_capacity(self.0.layers.len() + 1);
-        layers.extend_from_slice(&self.0.layers);
-        layers.push(layer);
-        Self(Arc::new(Inner { layers, digest: self.0.digest.with(layer) }))
+        let (length, digest) = (self.length() + 1, self.digest().with(layer));
+        Self(Some(Arc::new(Link { below: self.clone(), layer, length, digest })))
     }
 
     /// The layers, the lowest first.
-    pub(crate) fn layers(&self) -> &[LayerId] {
-        &self.0.layers
+    pub(crate) fn layers(&self) -> Vec<LayerId> {
+        let mut layers: Vec<LayerId> = Vec::with_capacity(self.length());
+        layers.extend(self.downwards());
+        layers.reverse();
+        layers
+    }
+
+    fn downwards(&self) -> impl Iterator<Item = LayerId> {
+        std::iter::successors(self.0.as_ref(), |link| link.below.0.as_ref()).map(|link| link.layer)
+    }
+
+    fn length(&self) -> usize {
+        self.0.as_ref().map_or(0, |link| link.length)
     }
 
     /// The layers from the uppermost to the lowest, each once: one that occurs again further down adds nothing to
     /// what it hides itself.
     pub(crate) fn stack(&self) -> Vec<LayerId> {
         let mut seen = BTreeSet::new();
-        self.0.layers.iter().rev().copied().filter(|layer| seen.insert(*layer)).collect()
+        self.downwards().filter(|layer| seen.insert(*layer)).collect()
     }
 
     /// Identity of the whole.
     pub(crate) fn digest(&self) -> ChainDigest {
-        self.0.digest
+        self.0.as_ref().map_or(ChainDigest([0; 32]), |link| link.digest)
+    }
+}
+
+impl Drop for Link {
+    /// One link after the other: a long chain would need too much stack otherwise.
+    fn drop(&mut self) {
+        let mut next = self.below.0.take();
+        while let Some(mut link) = next.and_then(Arc::into_inner) {
+            next = link.below.0.take();
+        }
     }
 }
 
@@ -76,5 +98,24 @@ impl ChainDigest {
         hasher.update(&self.0);
         hasher.update(&layer.0);
         Self(*hasher.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_chain_is_the_sum_of_its_layers() {
+        let layers: Vec<LayerId> =
+            (0..100_000_u32).map(|number| LayerId(*blake3::hash(&number.to_le_bytes()).as_bytes())).collect();
+        let chain = Chain::new(&layers);
+        assert_eq!(chain.layers(), layers);
+        let below = Chain::new(&layers[..layers.len() - 1]);
+        assert_eq!(below.with(layers[layers.len() - 1]).digest(), chain.digest());
+        assert_ne!(below.digest(), chain.digest());
+        // A layer that is there twice counts where it is uppermost.
+        let twice = Chain::new(&[layers[0], layers[1], layers[0]]);
+        assert_eq!(twice.stack(), [layers[0], layers[1]]);
     }
 }

@@ -179,8 +179,12 @@ impl<'a> Session<'a> {
 
     /// Brings the layers of a chain into the store that are still elsewhere.
     pub(crate) fn obtain(&self, chain: &Chain) -> Result<(), StepFailure> {
-        self.carry.obtain_bases(self.store, chain.layers()).map_err(StepFailure::new)?;
-        if self.carry.is_empty() || self.carry.obtain_all(self.store, chain.layers()) {
+        if self.carry.is_empty() && self.carry.has_no_bases() {
+            return Ok(());
+        }
+        let layers = chain.layers();
+        self.carry.obtain_bases(self.store, &layers).map_err(StepFailure::new)?;
+        if self.carry.is_empty() || self.carry.obtain_all(self.store, &layers) {
             Ok(())
         } else {
             Err(StepFailure::lost())
@@ -197,7 +201,7 @@ impl<'a> Session<'a> {
     /// The merged files of a chain, without mounting anything.
     pub(crate) fn view(&self, chain: &Chain) -> Result<View, StepFailure> {
         self.obtain(chain)?;
-        let mut open = Vec::with_capacity(chain.layers().len());
+        let mut open = Vec::new();
         for layer in chain.stack() {
             open.push(self.layer(layer)?.open_fs().map_err(StepFailure::store)?);
         }

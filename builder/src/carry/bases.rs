@@ -67,6 +67,10 @@ impl PendingBase {
 
 impl Carry<'_> {
     /// Pulls those base images that have layers among `layers` which the store lacks.
+    pub(crate) fn has_no_bases(&self) -> bool {
+        self.bases.is_empty()
+    }
+
     pub(crate) fn obtain_bases(&self, store: &Store, layers: &[LayerId]) -> Result<(), String> {
         for base in &self.bases {
             let _turn = base.turn.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,7 +36,7 @@ pub(crate) fn export(
     target: &CacheTarget,
 ) -> Result<(), String> {
     let steps = carried_steps(store, steps)?;
-    let in_image: BTreeSet<LayerId> = chains.iter().flat_map(Chain::layers).copied().collect();
+    let in_image: BTreeSet<LayerId> = chains.iter().flat_map(Chain::layers).collect();
     let wanted: BTreeSet<LayerId> = steps
         .iter()
         .map(|step| step.record.layer)

@@ -43,7 +43,7 @@ pub(crate) fn into_config(
         step.record.log = false;
     }
     let mut layers = Vec::new();
-    for id in chain.layers().iter().copied().collect::<BTreeSet<LayerId>>() {
+    for id in chain.layers().into_iter().collect::<BTreeSet<LayerId>>() {
         let layer = store.layer(id).map_err(|cause| cause.to_string())?;
         let Some(layer) = layer else { continue };
         if let Origin::Built(times) = *layer.origin() {

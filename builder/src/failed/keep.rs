@@ -15,7 +15,7 @@ pub(crate) fn keep(session: &Session<'_>, step: &Step, title: &str, failure: &mu
 }
 
 fn try_keep(session: &Session<'_>, step: &Step, title: &str, failure: &mut StepFailure) -> Option<()> {
-    let layers = session.chain(&step.parent).ok()?.layers().to_vec();
+    let layers = session.chain(&step.parent).ok()?.layers();
     // Half of a copy shows nothing: the state that it was to be copied into does.
     let left = failure.remains.take().filter(|_| matches!(step.op, Op::Run(_)));
     let moment = session.recipe.moment(session.store, step.id)?;

@@ -14,7 +14,7 @@ use crate::chain::Chain;
 
 /// The chain with rewritten layers, after the first `base` ones.
 pub(crate) fn clamp(store: &Store, chain: &Chain, base: usize, epoch: i64) -> Result<Chain, String> {
-    let mut layers = chain.layers().to_vec();
+    let mut layers = chain.layers();
     for layer in layers.iter_mut().skip(base) {
         *layer = rewritten(store, *layer, epoch)?;
     }

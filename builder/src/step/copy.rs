@@ -44,7 +44,7 @@ pub(crate) fn perform(
     let record = find_or_make(session, step, parent, key, |making, _| {
         session.keep_inputs(digest, &[selected(content)])?;
         let latest = latest.insert(earlier_layer(session, step, copy)?);
-        let (times, mut known) = write(session, &selection, parent, making, Some(latest))?;
+        let (times, mut known) = write(session, &selection, making, Some(latest))?;
         if !copy.link && making.normalize(session, Author::Ourselves)? {
             known.listing = None;
         }
@@ -70,12 +70,11 @@ fn earlier_layer(session: &Session<'_>, step: &Step, copy: &Copy) -> Result<Late
 fn write(
     session: &Session<'_>,
     selection: &Selection,
-    parent: &Chain,
     making: &Making<'_>,
     latest: Option<&Latest>,
 ) -> Result<(OwnTimes, Known), StepFailure> {
     let started = Timestamp::now();
-    let dest = session.view(parent)?;
+    let dest = making.below(session)?;
     let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
     let known = apply(selection, &dest, making.upper().as_fd(), session.store.flavour().owners(), links);
     Ok((OwnTimes::IgnoreSince(started), known.map_err(failure)?))
@@ -203,7 +202,7 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy, top: Top) -> Resul
     let making = Making::new(session, &nothing)?;
     let mut log = StepLog::new(&crate::event::Silent, 0, &making.log_path());
     let make = |making: &Making<'_>, _: &mut StepLog<'_>| {
-        let (times, known) = write(session, &selection, &nothing, making, None)?;
+        let (times, known) = write(session, &selection, making, None)?;
         making.knows(known);
         Ok(times)
     };

@@ -58,13 +58,18 @@ impl<'a> Making<'a> {
         Ok(self.stack.get_or_init(|| stack))
     }
 
-    /// Leaves in the folder what has really changed (spec 8.2). It is compared with what the process saw below, so
-    /// with folders that may stand for several layers: which layer has a file makes no difference here.
-    pub(crate) fn normalize(&self, session: &Session<'_>, author: Author) -> Result<bool, StepFailure> {
+    /// The files of the parent, from folders that may stand for several layers: of use where it makes no difference
+    /// which layer has a file, and which other names the file has.
+    pub(crate) fn below(&self, session: &Session<'_>) -> Result<View, StepFailure> {
         let open = |path: &PathBuf| std::fs::File::open(path).map(OwnedFd::from);
         let lowers = self.stack(session)?.iter().map(open).collect::<Result<_, _>>();
         let lowers = lowers.map_err(|cause| StepFailure::io("open the layers below the step", &cause))?;
-        let lower = View::new(lowers, session.store.flavour());
+        Ok(View::new(lowers, session.store.flavour()))
+    }
+
+    /// Leaves in the folder what has really changed (spec 8.2).
+    pub(crate) fn normalize(&self, session: &Session<'_>, author: Author) -> Result<bool, StepFailure> {
+        let lower = self.below(session)?;
         normalize(self.upper.as_fd(), &lower, session.store.flavour(), author)
             .map_err(|cause| StepFailure::new(format!("failed to find what the step changed: {cause}")))
     }

@@ -25,7 +25,7 @@ pub(crate) fn perform(
     });
     find_or_make(session, step, parent, key(Some(parent), kind), |making, _| {
         let started = Timestamp::now_of_files();
-        let dest = session.view(parent)?;
+        let dest = making.below(session)?;
         make_workdir(workdir, &dest, making.upper().as_fd(), session.store.flavour().owners())
             .map_err(|cause| StepFailure::new(cause.to_string()))?;
         Ok(OwnTimes::IgnoreSince(started))
