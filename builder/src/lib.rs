@@ -59,6 +59,7 @@ mod schedule;
 mod seal;
 mod session;
 mod step;
+mod tidy;
 mod work;
 
 pub use build::{Built, build};

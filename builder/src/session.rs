@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::layer::View;
-use rbuild_image::store::{Image, Layer, Published, StepLock, Store};
+use rbuild_image::store::{Image, Layer, Published, StepLock, Store, TempDir};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Root, Step, StepId};
 
@@ -23,6 +23,7 @@ use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
 use crate::step::{StepFailure, Top, linked, materialize};
+use crate::tidy::Tidier;
 use crate::work::Work;
 
 /// How often a step looks whether another rbuild is done with it.
@@ -36,6 +37,10 @@ pub(crate) struct Session<'a> {
     layers: Mutex<BTreeMap<LayerId, Layer>>,
     folders: Mutex<BTreeMap<String, Chain>>,
     used_caches: Mutex<BTreeSet<String>>,
+    /// Removes what steps leave behind.
+    pub(crate) tidier: Tidier,
+    /// See [`Session::mount_points`]; goes after the last sandbox.
+    mount_points: OnceLock<TempDir>,
     purpose: Purpose,
 }
 
@@ -100,6 +105,8 @@ impl<'a> Session<'a> {
             layers: Mutex::default(),
             folders: Mutex::default(),
             used_caches: Mutex::default(),
+            mount_points: OnceLock::new(),
+            tidier: Tidier::default(),
             purpose: Purpose::Build,
         }
     }
@@ -189,6 +196,23 @@ impl<'a> Session<'a> {
         } else {
             Err(StepFailure::lost())
         }
+    }
+
+    /// A folder to lie below all layers: it has the files that every RUN gets mounted, empty. Where an image has
+    /// them not, nothing is made in the step's own folder, which would have to be removed again.
+    pub(crate) fn mount_points(&self) -> Result<PathBuf, StepFailure> {
+        if self.mount_points.get().is_none() {
+            let made = self.store.temp().map_err(StepFailure::store)?;
+            made.make_dir("fs", 0o755).map_err(StepFailure::store)?;
+            made.make_dir("fs/etc", 0o755).map_err(StepFailure::store)?;
+            for name in ["hosts", "resolv.conf"] {
+                let path = made.path().join("fs/etc").join(name);
+                std::fs::write(path, "").map_err(|cause| StepFailure::io("make mount points", &cause))?;
+            }
+            // A thread that came second drops its own.
+            let _ = self.mount_points.set(made);
+        }
+        Ok(self.mount_points.get().expect("it was set before").path().join("fs"))
     }
 
     /// The folders whose overlay shows a chain, the uppermost first.

@@ -206,7 +206,7 @@ pub(crate) fn materialize(session: &Session<'_>, copy: &Copy, top: Top) -> Resul
         making.knows(known);
         Ok(times)
     };
-    let publish = |temp, times, known| session.store.publish_layer_knowing(temp, times, known);
+    let publish = |temp: &_, times, known| session.store.publish_layer_knowing(temp, times, known);
     let (record, _) = super::make_layer(session, making, &mut log, key, digest, make, publish)?;
     Ok(record.layer)
 }

@@ -92,7 +92,7 @@ pub(crate) fn find_or_make(
     if session.only_looks() {
         return Err(StepFailure::new("the result is not in the cache"));
     }
-    let _lock = session.lock_step(digest, index)?;
+    let lock = session.lock_step(digest, index)?;
     if let Some(record) = cached()? {
         return Ok(hit(session, step, digest, record));
     }
@@ -101,7 +101,7 @@ pub(crate) fn find_or_make(
     let started = Instant::now();
     let making = Making::new(session, parent)?;
     let mut log = StepLog::new(session.observer, index, &making.log_path());
-    let publish = |temp, times, known: Known| {
+    let publish = |temp: &TempDir, times, known: Known| {
         if session.sealer.is_last(step.id) {
             let layer = session.store.publish_sealed_layer(temp, times, known)?;
             return Ok(Published { layer, listing: None });
@@ -110,6 +110,7 @@ pub(crate) fn find_or_make(
     };
     match make_layer(session, making, &mut log, key, digest, make, publish) {
         Ok((record, layer)) => {
+            session.tidier.tidy(lock);
             session.seal(step.id, layer);
             session.trace.ran(step.id, &record);
             session.observer.on(Event::Done { step: index, duration: started.elapsed() });
@@ -153,7 +154,7 @@ fn make_layer(
     key: StepKey,
     digest: RecordKey,
     make: impl FnOnce(&Making<'_>, &mut StepLog<'_>) -> Result<OwnTimes, StepFailure>,
-    publish: impl FnOnce(TempDir, OwnTimes, Known) -> Result<Published, StoreError>,
+    publish: impl FnOnce(&TempDir, OwnTimes, Known) -> Result<Published, StoreError>,
 ) -> Result<(StepRecord, Published), StepFailure> {
     let started = Instant::now();
     let outcome = make(&making, log);
@@ -167,8 +168,9 @@ fn make_layer(
         Ok(times) => times,
         Err(failure) => return Err(failure.leaving(temp)),
     };
-    let published = publish(temp, times, known).map_err(StepFailure::store)?;
+    let published = publish(&temp, times, known).map_err(StepFailure::store)?;
     let layer = &published.layer;
+    session.tidier.tidy(temp);
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord { layer: layer.id(), created: Timestamp::now(), millis, log: has_log, key };
     session.record(digest, &record, layer)?;

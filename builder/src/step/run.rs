@@ -1,6 +1,7 @@
 //! RUN: a process in a container, whose changes become a layer.
 
 use rbuild_image::layer::{Author, OwnTimes};
+use rbuild_image::store::MAX_FOLDERS;
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Run, Step};
 use rbuild_runtime::sandbox::{self, Exit, Io, Mount, Rootfs, Spec, Stdio};
@@ -74,7 +75,7 @@ fn make(
 ) -> Result<Caches, StepFailure> {
     let attached = mounts::attach(session, run, making, without_cache)?;
     let spec = spec(session, run, making, attached.mounts, attached.env)?;
-    let exit = run_to_end(session, &spec, log).map_err(|failure| describe(failure, run))?;
+    let exit = run_to_end(session, run, &spec, log).map_err(|failure| describe(failure, run))?;
     if exit.success() {
         return Ok(attached.caches);
     }
@@ -118,13 +119,19 @@ fn spec(
 /// The parent's layers, and the folder that takes the changes.
 fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFailure> {
     let mut lowers = making.stack(session)?.to_vec();
-    if lowers.is_empty() {
-        lowers.push(making.folder("empty")?);
+    if lowers.len() < MAX_FOLDERS {
+        lowers.push(session.mount_points()?);
     }
+    session.tidier.wait_for_sandboxes();
     Ok(Rootfs::Overlay { lowers, upper: making.upper_path(), work: making.folder("work")? })
 }
 
-fn run_to_end(session: &Session<'_>, spec: &Spec, log: &mut StepLog<'_>) -> Result<Exit, StepFailure> {
+fn run_to_end(
+    session: &Session<'_>,
+    run: &Run,
+    spec: &Spec,
+    log: &mut StepLog<'_>,
+) -> Result<Exit, StepFailure> {
     // One pipe for both streams: of two, nobody could tell what was written first.
     let (output, writer) = std::io::pipe().map_err(|cause| StepFailure::io("make a pipe", &cause))?;
     let copy = writer.try_clone().map_err(|cause| StepFailure::io("make a pipe", &cause))?;
@@ -139,7 +146,14 @@ fn run_to_end(session: &Session<'_>, spec: &Spec, log: &mut StepLog<'_>) -> Resu
     });
     pump::pump(output, |bytes| log.write(bytes))
         .map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
-    child.wait().map_err(|cause| StepFailure::io("wait for the process", &cause))
+    let waiting = |cause| StepFailure::io("wait for the process", &cause);
+    // A cache is taken out of the overlay when the overlay is gone.
+    if !run.mounts.is_empty() {
+        return child.wait().map_err(waiting);
+    }
+    let exit = child.wait_for_processes().map_err(waiting)?;
+    session.tidier.take_apart(child);
+    Ok(exit)
 }
 
 /// A program that could not be started reads as BuildKit says it (spec 6.10).

@@ -87,7 +87,7 @@ pub use names::ResolveError;
 pub use open::Store;
 pub use prune::{PruneRequest, Pruned};
 pub use publish::Published;
-pub use stack::MERGED;
+pub use stack::{MAX_FOLDERS, MERGED};
 pub use step_lock::StepLock;
 pub use temp::TempDir;
 pub use usage::{LayerUsage, Usage};

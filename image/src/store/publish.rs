@@ -34,21 +34,22 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read, or not moved to its place.
     pub fn publish_layer(&self, temp: TempDir, times: OwnTimes) -> Result<Layer, StoreError> {
-        self.publish_layer_knowing(temp, times, Known::default()).map(|published| published.layer)
+        self.publish_layer_knowing(&temp, times, Known::default()).map(|published| published.layer)
     }
 
-    /// The same where something is known of the folder: that is not read for the layer's identity.
+    /// The same where something is known of the folder: that is not read for the layer's identity. What else is in
+    /// `temp` is there until the caller is done with it.
     ///
     /// # Errors
     /// As [`Store::publish_layer`].
     pub fn publish_layer_knowing(
         &self,
-        temp: TempDir,
+        temp: &TempDir,
         times: OwnTimes,
         known: Known,
     ) -> Result<Published, StoreError> {
         let shared = room_of_links(&known);
-        let Identified { identity, bytes, listing } = self.identify(&temp, times, known)?;
+        let Identified { identity, bytes, listing } = self.identify(temp, times, known)?;
         let meta = self.meta(identity, listing.count(), bytes, Origin::Built(times));
         let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         Ok(Published { layer, listing: (whose == Whose::Ours).then_some(listing) })
@@ -60,12 +61,12 @@ impl Store {
     /// As [`Store::publish_layer`].
     pub fn publish_sealed_layer(
         &self,
-        temp: TempDir,
+        temp: &TempDir,
         times: OwnTimes,
         known: Known,
     ) -> Result<Layer, StoreError> {
         let shared = room_of_links(&known);
-        let sealed = self.seal(&temp, times, known)?;
+        let sealed = self.seal(temp, times, known)?;
         self.publish_sealed(temp, times, &sealed, shared)
     }
 
@@ -90,7 +91,7 @@ impl Store {
             self.identify(&temp, OwnTimes::KeepAll, Known::default())?;
         let origin = Origin::Foreign { diff_id, blob };
         let meta = Meta { implied, ..self.meta(identity, listing.count(), bytes, origin) };
-        self.publish(temp, id, meta, 0).map(|(layer, _)| layer)
+        self.publish(&temp, id, meta, 0).map(|(layer, _)| layer)
     }
 
     /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:
@@ -110,7 +111,7 @@ impl Store {
         if sealed.identity != id || sealed.tar.diff_id != diff_id {
             return Ok(None);
         }
-        self.publish_sealed(temp, times, &sealed, 0).map(Some)
+        self.publish_sealed(&temp, times, &sealed, 0).map(Some)
     }
 
     fn identify(&self, temp: &TempDir, times: OwnTimes, known: Known) -> Result<Identified, StoreError> {
@@ -125,7 +126,7 @@ impl Store {
 
     fn publish_sealed(
         &self,
-        temp: TempDir,
+        temp: &TempDir,
         times: OwnTimes,
         sealed: &Sealed,
         shared: u64,
@@ -146,7 +147,7 @@ impl Store {
     /// `shared` is the part of its room that other layers take already.
     fn publish(
         &self,
-        temp: TempDir,
+        temp: &TempDir,
         id: LayerId,
         meta: Meta,
         shared: u64,
@@ -172,7 +173,6 @@ impl Store {
         if whose == Whose::Ours {
             self.count_added(meta.room().saturating_sub(shared));
         }
-        drop(temp);
         if let Origin::Foreign { diff_id, .. } = meta.origin {
             self.write_small(&diff_id_path(diff_id), id.to_string().as_bytes())?;
         }
@@ -216,7 +216,7 @@ mod tests {
         fs::write(temp.path().join("fs/new"), "1").unwrap();
         let contents = [(b"large".to_vec(), *blake3::hash(&content).as_bytes())].into();
         let known = Known { contents, linked_bytes: 4096, listing: None };
-        let published = store.publish_layer_knowing(temp, OwnTimes::IgnoreAll, known).unwrap();
+        let published = store.publish_layer_knowing(&temp, OwnTimes::IgnoreAll, known).unwrap();
         assert_eq!(published.layer.size(), 4097);
         assert_eq!(store.added(), 4096 + OF_AN_ENTRY + 1 + OF_AN_ENTRY);
     }

@@ -36,7 +36,7 @@ use crate::layer::{self, LayerError};
 pub const MERGED: &str = "merged";
 
 /// So many folders overlayfs lays on top of each other (`OVL_MAX_STACK`), the one that takes the changes left out.
-const MAX_FOLDERS: usize = 500;
+pub const MAX_FOLDERS: usize = 500;
 /// So many layers are merged.
 const GROUP: usize = 64;
 /// Fewer are not worth a folder, where a group ends before its time.

@@ -1,6 +1,6 @@
 //! A started program: waiting, signals, tidying up.
 
-use std::io;
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
@@ -44,12 +44,13 @@ pub struct Child {
     stubs: Stubs,
     /// Answers calls about owners and ids, where those are pretended.
     pretender: Option<Pretender>,
+    report: PipeReader,
     exit: Option<Exit>,
 }
 
 impl Child {
-    pub(crate) fn new(pid: Pid, pidfd: OwnedFd) -> Self {
-        Self { pid, pidfd, pty: None, stubs: Stubs::default(), pretender: None, exit: None }
+    pub(crate) fn new(pid: Pid, pidfd: OwnedFd, report: PipeReader) -> Self {
+        Self { pid, pidfd, pty: None, stubs: Stubs::default(), pretender: None, report, exit: None }
     }
 
     pub(crate) fn started(&mut self, pty: Option<OwnedFd>, stubs: Stubs) {
@@ -87,6 +88,22 @@ impl Child {
             Some(exit) => Ok(exit),
             None => Err(io::Error::other("waiting for a sandbox gave no status")),
         }
+    }
+
+    /// Waits until no process is left that could write anything. The kernel may still be taking the sandbox's mounts
+    /// apart, for which [`Child::wait`] waits.
+    ///
+    /// # Errors
+    /// As [`Child::wait`].
+    pub fn wait_for_processes(&mut self) -> io::Result<Exit> {
+        // Who pretends has notes to write, and stubs are to be removed.
+        let is_all = self.stubs.is_empty() && self.pretender.is_none();
+        let mut code = [0; 4];
+        // Without a report, process 1 is the program, or was killed.
+        if is_all && self.report.read_exact(&mut code).is_ok() {
+            return Ok(Exit::Code(i32::from_ne_bytes(code)));
+        }
+        self.wait()
     }
 
     /// As [`Child::wait`], but returns None while the sandbox still runs.

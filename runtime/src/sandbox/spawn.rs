@@ -24,6 +24,8 @@ pub(crate) const INIT_NAME: &str = "rbuild-init";
 /// Where the first process finds its order, and the socket to the parent.
 pub(crate) const ORDER_FD: i32 = 3;
 pub(crate) const SOCKET_FD: i32 = 4;
+/// Where it says, as process 1 beside the program, how the program ended.
+pub(crate) const REPORT_FD: i32 = 5;
 /// File descriptors that are handed over get numbers from here on, clear of the numbers that they will have.
 pub(crate) const FIRST_FREE_FD: i32 = 10;
 
@@ -44,20 +46,23 @@ pub fn spawn(spec: &Spec, stdio: Stdio) -> Result<Child, SpawnError> {
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| fail("make a socket for")(error.into()))?;
     let streams = open_streams(stdio).map_err(fail("open the standard streams of"))?;
+    let (report, reporter) = io::pipe().map_err(fail("make a pipe for"))?;
 
     let (pid, pidfd) = {
         let [stdin, stdout, stderr] = &streams;
         let order = clear_of_low_numbers(order.as_fd()).map_err(fail("prepare"))?;
         let theirs = clear_of_low_numbers(theirs.as_fd()).map_err(fail("prepare"))?;
-        let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), order.as_fd(), theirs.as_fd()];
+        let reporter = clear_of_low_numbers(reporter.as_fd()).map_err(fail("prepare"))?;
+        let fds =
+            [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), order.as_fd(), theirs.as_fd(), reporter.as_fd()];
         let arguments = [CString::new(INIT_NAME).expect("has no NUL")];
         Launch { executable, arguments: &arguments, fds: &fds, namespaces: namespaces(spec) }
             .start()
             .map_err(|error| SpawnError::setup("start", subject_of(&error), &error))?
     };
     // Only the sandbox may hold their end, or its closing would never be seen.
-    drop((theirs, streams));
-    await_start(spec, Child::new(pid, pidfd), ours.as_fd())
+    drop((theirs, streams, reporter));
+    await_start(spec, Child::new(pid, pidfd, report), ours.as_fd())
 }
 
 fn check(spec: &Spec) -> Result<(), SpawnError> {

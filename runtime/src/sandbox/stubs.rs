@@ -28,6 +28,11 @@ impl Stubs {
         Self { root, paths }
     }
 
+    /// There are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
     /// Removes those that are still empty, the deepest first, and gives each parent the times back that it had
     /// just before.
     pub(crate) fn remove(&mut self) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! What a process with one thread does to itself.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{ForkResult, Pid};
@@ -36,10 +36,13 @@ pub(crate) fn default_signals() {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
 }
 
-/// Closes every file descriptor.
-pub(crate) fn close_everything() {
-    // SAFETY: only for a process that uses no file any more and leaves by `exit_now`.
-    unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) };
+/// Closes every file descriptor but this one, which gets another number.
+pub(crate) fn close_all_but(kept: &OwnedFd) -> OwnedFd {
+    // SAFETY: takes numbers only.
+    unsafe { libc::dup2(kept.as_raw_fd(), 0) };
+    // SAFETY: only for a process that uses no other file any more and leaves by `exit_now`.
+    unsafe { libc::syscall(libc::SYS_close_range, 1, libc::c_uint::MAX, 0) };
+    inherited(0)
 }
 
 /// Ends the process without running destructors.

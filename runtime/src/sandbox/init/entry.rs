@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 use super::{reaper, world};
 use crate::sandbox::error::Failure;
 use crate::sandbox::message::{self, News, ReceivedOrder};
-use crate::sandbox::spawn::{INIT_NAME, ORDER_FD, SOCKET_FD};
+use crate::sandbox::spawn::{INIT_NAME, ORDER_FD, REPORT_FD, SOCKET_FD};
 use crate::sandbox::spec::{Init, Network, Privilege, Spec};
 use crate::ulimit::Ulimit;
 use crate::{limits, sys};
@@ -36,7 +36,8 @@ pub fn dispatch() {
 }
 
 fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
-    let order = prepare(socket).map_err(|error| Failure::setup("prepare", "the sandbox", error))?;
+    let report = sys::process::inherited(REPORT_FD);
+    let order = prepare(socket, &report).map_err(|error| Failure::setup("prepare", "the sandbox", error))?;
     let spec = &order.spec;
     // What is made in the rootfs gets exactly the permissions that are asked for.
     rustix::process::umask(Mode::empty());
@@ -64,15 +65,16 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
         Init::Program => become_program(terminal.as_ref()),
         Init::Reaper => match sys::process::fork() {
             Ok(None) => become_program(terminal.as_ref()),
-            Ok(Some(child)) => reaper::watch(child),
+            Ok(Some(child)) => reaper::watch(child, &report),
             Err(error) => Err(Failure::setup("fork in", "the sandbox", error)),
         },
     }
 }
 
-fn prepare(socket: &OwnedFd) -> io::Result<ReceivedOrder> {
+fn prepare(socket: &OwnedFd, report: &OwnedFd) -> io::Result<ReceivedOrder> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::fcntl_setfd(report, rustix::io::FdFlags::CLOEXEC)?;
     let mut bytes = Vec::new();
     let mut order = File::from(sys::process::inherited(ORDER_FD));
     // The parent's writing left the shared position at the end.
