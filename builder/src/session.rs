@@ -204,11 +204,16 @@ impl<'a> Session<'a> {
         if self.mount_points.get().is_none() {
             let made = self.store.temp().map_err(StepFailure::store)?;
             made.make_dir("fs", 0o755).map_err(StepFailure::store)?;
-            made.make_dir("fs/etc", 0o755).map_err(StepFailure::store)?;
+            let etc = made.make_dir("fs/etc", 0o755).map_err(StepFailure::store)?;
             for name in ["hosts", "resolv.conf"] {
                 let path = made.path().join("fs/etc").join(name);
                 std::fs::write(path, "").map_err(|cause| StepFailure::io("make mount points", &cause))?;
             }
+            // Where an image has no such folder, a step's change of it takes these times along.
+            let start = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 };
+            let times = rustix::fs::Timestamps { last_access: start, last_modification: start };
+            rustix::fs::futimens(etc, &times)
+                .map_err(|cause| StepFailure::io("make mount points", &cause.into()))?;
             // A thread that came second drops its own.
             let _ = self.mount_points.set(made);
         }
