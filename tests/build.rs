@@ -101,6 +101,36 @@ fn outputs() {
     assert_eq!(names.iter().filter(|n| n.ends_with("dir/file")).count(), 1, "{names:?}");
 }
 
+/// While the last layer is made its tar goes into the archive; the archive is the same when nothing is made.
+#[test]
+fn an_archive_begun_with_its_last_layer_is_the_one_written_at_the_end() {
+    let sandbox = Sandbox::new();
+    for size in [10, 6 << 20] {
+        sandbox.write("first", "1");
+        sandbox.write("last", vec![b'x'; size]);
+        let dockerfile = "FROM scratch\nCOPY first /first\nCOPY last /last\n";
+        let build = |archive: &str, more: &[&str]| {
+            let output = format!("type=docker,dest={archive}");
+            sandbox.build(dockerfile, &[&["-t", "x", "-o", &output], more].concat()).succeeded();
+            std::fs::read(sandbox.path(archive)).expect("the archive")
+        };
+        let early = build("early.tar", &[]);
+        assert!(early == build("cached.tar", &[]), "{size}");
+        assert!(early == sandbox.rbuild(&["save", "x"]).succeeded().bytes, "{size}");
+        // An equal layer is there, and stays, whose times may be others.
+        build("again.tar", &["--no-cache"]);
+        assert_eq!(Image::only(&early).layers.len(), 2);
+    }
+    let missing = sandbox.build("FROM scratch\nCOPY last /last\n", &["-o", "type=docker,dest=none/x.tar"]);
+    missing.ended_with(1).saying("none/x.tar");
+    sandbox
+        .build("FROM scratch\nCOPY last /z\nCOPY nothing /\n", &["-o", "type=docker,dest=y.tar"])
+        .ended_with(1);
+    let names = std::fs::read_dir(sandbox.path("")).expect("it is there").flatten();
+    let left = names.filter(|entry| entry.file_name().to_string_lossy().contains("part"));
+    assert_eq!(left.count(), 0, "nothing of the way is left");
+}
+
 #[test]
 fn files_go_into_a_folder_that_has_some() {
     let sandbox = Sandbox::new();

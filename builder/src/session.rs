@@ -1,12 +1,13 @@
 //! One build under way: what its steps share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
-use rbuild_image::layer::View;
-use rbuild_image::store::{Image, Layer, Published, StepLock, Store, TempDir};
+use rbuild_image::layer::{Known, OwnTimes, View};
+use rbuild_image::store::{Image, Layer, Published, StepLock, Store, StoreError, TempDir};
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Op, Root, Step, StepId};
 
@@ -19,6 +20,7 @@ use crate::event::{Event, Observer};
 use crate::explain::{Selected, Trace, encode_inputs};
 use crate::inputs::Contexts;
 use crate::key::StepRecord;
+use crate::output::{Early, Ready};
 use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
@@ -35,6 +37,8 @@ pub(crate) struct Session<'a> {
     results: Vec<OnceLock<StepResult>>,
     /// Layers that were looked up; most steps share most of theirs.
     layers: Mutex<BTreeMap<LayerId, Layer>>,
+    /// The archive that is asked for, as far as it was written while its last layer was made.
+    ready: Mutex<Option<Ready>>,
     folders: Mutex<BTreeMap<String, Chain>>,
     used_caches: Mutex<BTreeSet<String>>,
     /// Removes what steps leave behind.
@@ -103,6 +107,7 @@ impl<'a> Session<'a> {
             parts,
             results,
             layers: Mutex::default(),
+            ready: Mutex::default(),
             folders: Mutex::default(),
             used_caches: Mutex::default(),
             mount_points: OnceLock::new(),
@@ -351,6 +356,26 @@ impl<'a> Session<'a> {
             std::thread::sleep(LOOK_AGAIN);
         }
         Err(StepFailure::new("interrupted while another rbuild ran the step".to_owned()))
+    }
+
+    /// Makes the layer of a step that nothing else waits for, and begins the archive with it where one is asked for.
+    pub(crate) fn publish_last(
+        &self,
+        temp: &TempDir,
+        times: OwnTimes,
+        known: Known,
+    ) -> Result<Layer, StoreError> {
+        let mut early = Early::begin(self);
+        let out = early.as_mut().map(|early| early as &mut dyn Write);
+        let (layer, tar) = self.store.publish_sealed_layer(temp, times, known, out)?;
+        let ready = early.and_then(|early| early.end(tar));
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
+        Ok(layer)
+    }
+
+    /// The archive that [`Session::publish_last`] has begun.
+    pub(crate) fn take_ready(&self) -> Option<Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Has the layer's DiffID computed beside the steps, if the image will need it.

@@ -11,7 +11,7 @@ use crate::request::{Dest, Output, OutputKind};
 use crate::session::Session;
 
 pub(crate) fn write(session: &Session<'_>, image: Named, output: &Output) -> Result<(), String> {
-    let format = if output.kind == OutputKind::Docker { Format::Docker } else { Format::Oci };
+    let format = format(output.kind);
     let items = [Selection { id: image, names: session.request.names.clone() }];
     match &output.dest {
         Dest::Stdout => {
@@ -19,12 +19,26 @@ pub(crate) fn write(session: &Session<'_>, image: Named, output: &Output) -> Res
         }
         Dest::Path(path) if output.kind == OutputKind::OciFolder => folder(session, &items, format, path),
         Dest::Path(path) => {
-            let path = if path.is_dir() { path.join("image.tar") } else { path.clone() };
+            let path = archive_at(path);
+            if let Some(ready) = session.take_ready()
+                && ready.finish(session, &items[0], format, path.clone())?
+            {
+                return Ok(());
+            }
             replace(&path, |file| {
                 save(session.store, &items, file, format).map_err(|cause| cause.to_string())
             })
         }
     }
+}
+
+fn format(kind: OutputKind) -> Format {
+    if kind == OutputKind::Docker { Format::Docker } else { Format::Oci }
+}
+
+/// Where an archive goes for which `dest` was said.
+pub(super) fn archive_at(dest: &Path) -> PathBuf {
+    if dest.is_dir() { dest.join("image.tar") } else { dest.to_path_buf() }
 }
 
 /// Writes a file beside `path` and gives it its name when it is whole: a failure leaves what was there.
@@ -46,13 +60,14 @@ pub(crate) fn replace(
 }
 
 /// A name beside `path` that no other process uses.
-fn beside(path: &Path) -> PathBuf {
+pub(super) fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
 
 /// A file that vanishes unless it was renamed.
-struct Unfinished(PathBuf);
+#[derive(Debug)]
+pub(super) struct Unfinished(pub(super) PathBuf);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod clamp;
+mod early;
 mod files;
 
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::error::BuildError;
 use crate::event::Event;
 use crate::request::{Dest, Output, OutputKind, Request};
 use crate::session::Session;
+pub(crate) use early::{Early, Ready};
 
 /// False if only files were asked for: no digests are computed then, and nothing gets a name.
 pub(crate) fn wants_image(request: &Request) -> bool {

@@ -103,7 +103,7 @@ pub(crate) fn find_or_make(
     let mut log = StepLog::new(session.observer, index, &making.log_path());
     let publish = |temp: &TempDir, times, known: Known| {
         if session.sealer.is_last(step.id) {
-            let layer = session.store.publish_sealed_layer(temp, times, known)?;
+            let layer = session.publish_last(temp, times, known)?;
             return Ok(Published { layer, listing: None });
         }
         session.store.publish_layer_knowing(temp, times, known)

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::begun::Led;
 use super::error::ArchiveError;
 use super::tarball;
 use crate::digest::{BlobDigest, DiffId, Digest, Hasher, ImageId, ManifestDigest};
@@ -53,6 +54,22 @@ pub fn save(
     write_without(store, images, &BTreeSet::new(), out, format)
 }
 
+/// The same for one image, after `led`. False if its archive does not begin with that layer; nothing was written then.
+///
+/// # Errors
+/// As [`save()`].
+pub fn save_led(store: &Store, image: &Selection, led: Led, format: Format) -> Result<bool, ArchiveError> {
+    let mut archive = Archive::new(format);
+    archive.add(store, image)?;
+    if archive.lead != Some(led.diff_id.0) {
+        return Ok(false);
+    }
+    let mut out = BufWriter::with_capacity(BUFFER, led.file);
+    archive.write_rest(store, &mut out)?;
+    out.flush().map_err(ArchiveError::Write)?;
+    Ok(true)
+}
+
 /// Leaves out the bytes of layers; everything else speaks of them all the same.
 pub(super) fn write_without(
     store: &Store,
@@ -89,6 +106,8 @@ pub fn manifest(store: &Store, what: Named) -> Result<(String, Vec<u8>), Archive
 struct Archive {
     format: Format,
     blobs: BTreeMap<Digest, Blob>,
+    /// The uppermost layer of the first image, which comes before all others.
+    lead: Option<Digest>,
     index: Vec<Descriptor>,
     docker: Vec<DockerImage>,
 }
@@ -129,7 +148,7 @@ struct DockerImage {
 
 impl Archive {
     fn new(format: Format) -> Self {
-        Self { format, blobs: BTreeMap::new(), index: Vec::new(), docker: Vec::new() }
+        Self { format, blobs: BTreeMap::new(), lead: None, index: Vec::new(), docker: Vec::new() }
     }
 
     fn add(&mut self, store: &Store, selection: &Selection) -> Result<(), ArchiveError> {
@@ -212,6 +231,7 @@ impl Archive {
             .zip(diff_ids)
             .map(|(blob, diff_id)| self.put(diff_id.0, blob, media_type::OCI_LAYER))
             .collect();
+        self.lead = self.lead.or(layers.last().map(|layer| layer.digest.0));
         if let Some(tags) = tags {
             self.add_docker(&config, &layers, tags);
         }
@@ -229,6 +249,7 @@ impl Archive {
 
     fn add_kept(&mut self, image: &Image, kept: KeptManifest) -> Descriptor {
         self.put(image.id.0, Blob::Bytes(image.bytes.clone()), media_type::OCI_CONFIG);
+        self.lead = self.lead.or(kept.blobs.last().map(|blob| blob.descriptor.digest.0));
         for KeptBlob { descriptor, file, .. } in kept.blobs {
             if let Some(path) = file {
                 let blob = Blob::File { path, size: descriptor.size };
@@ -269,15 +290,22 @@ impl Archive {
     }
 
     fn write(&self, store: &Store, out: &mut impl Write) -> Result<(), ArchiveError> {
+        begin_blobs(out).map_err(ArchiveError::Write)?;
+        if let Some((digest, blob)) = self.lead.and_then(|lead| self.blobs.get_key_value(&lead)) {
+            write_blob(store, *digest, blob, out)?;
+        }
+        self.write_rest(store, out)
+    }
+
+    /// What follows on the first layer.
+    fn write_rest(&self, store: &Store, out: &mut impl Write) -> Result<(), ArchiveError> {
         let index = to_vec_go(&Index {
             schema_version: 2,
             media_type: media_type::OCI_INDEX.to_owned(),
             manifests: self.index.clone(),
             annotations: BTreeMap::new(),
         });
-        tarball::folder(out, "blobs/").map_err(ArchiveError::Write)?;
-        tarball::folder(out, "blobs/sha256/").map_err(ArchiveError::Write)?;
-        for (digest, blob) in &self.blobs {
+        for (digest, blob) in self.blobs.iter().filter(|(digest, _)| Some(**digest) != self.lead) {
             write_blob(store, *digest, blob, out)?;
         }
         tarball::file(out, "index.json", 0o644, &index).map_err(ArchiveError::Write)?;
@@ -291,7 +319,13 @@ impl Archive {
     }
 }
 
-fn blob_name(digest: Digest) -> String {
+/// Begins an archive.
+pub(super) fn begin_blobs(out: &mut impl Write) -> std::io::Result<()> {
+    tarball::folder(out, "blobs/")?;
+    tarball::folder(out, "blobs/sha256/")
+}
+
+pub(super) fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 const BLOCK: u64 = 512;
+/// Bytes of the header of a file that is not too long for one.
+pub(super) const HEADER: usize = 512;
 /// What eleven octal digits can say.
 const MAX_USTAR_SIZE: u64 = (8 << 30) - 1;
 

@@ -144,10 +144,14 @@ fn a_saved_image_has_both_tables_of_contents_over_the_same_blobs() {
     let store = open(folder.path());
     let id = built(&store);
     let archive = saved(&store, id, &["app:1", "localhost:5000/app:2"], Format::Docker);
-    assert_eq!(archive, saved(&store, id, &["app:1", "localhost:5000/app:2"], Format::Docker));
+    assert!(archive == saved(&store, id, &["app:1", "localhost:5000/app:2"], Format::Docker));
     let members = members_of(&archive);
     let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-    assert!(names.is_sorted(), "{names:?}");
+    // The uppermost layer comes first, then all in order.
+    let diff_ids = store.image(id).unwrap().unwrap().config.rootfs.diff_ids;
+    assert_eq!(names[..2], ["blobs/", "blobs/sha256/"]);
+    assert_eq!(names[2], format!("blobs/sha256/{}", diff_ids.last().unwrap().0.hex()));
+    assert!(names[3..].is_sorted(), "{names:?}");
     for (name, bytes) in &members {
         if let Some(hex) = name.strip_prefix("blobs/sha256/").filter(|hex| !hex.is_empty()) {
             assert_eq!(Digest::of(bytes).hex(), hex);
@@ -194,7 +198,7 @@ fn what_was_saved_loads_in_another_store_with_the_same_id() {
                 if number == 0 { load_file(&other, bytes) } else { load_bytes(&other, bytes) }.unwrap();
             assert_eq!(loaded, [Loaded { id: id.into(), names: vec!["app:1".parse().unwrap()] }]);
             assert_eq!(other.resolve("app:1").unwrap().id, id);
-            assert_eq!(saved(&other, id, &["app:1"], format), archive);
+            assert!(saved(&other, id, &["app:1"], format) == archive, "{format:?}");
             assert_eq!(std::fs::read_dir(other.path().join("tmp")).unwrap().count(), 0);
         }
     }

@@ -1,5 +1,6 @@
 //! How a folder becomes a layer: its files are named, and it is moved to its place.
 
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{self, Mode, OFlags};
@@ -8,7 +9,7 @@ use rustix::io::Errno;
 use super::layers::{Came, Layer, Meta, OF_AN_ENTRY, Origin, diff_id_path, foreign_id, layer_path};
 use super::{Store, StoreError, TempDir};
 use crate::digest::{DiffId, LayerId};
-use crate::layer::{self, Identified, Known, Listing, OwnTimes, Sealed};
+use crate::layer::{self, Identified, Known, Listing, OwnTimes, Sealed, TarSummary};
 
 /// A layer that was just published.
 #[derive(Debug)]
@@ -55,7 +56,8 @@ impl Store {
         Ok(Published { layer, listing: (whose == Whose::Ours).then_some(listing) })
     }
 
-    /// The same for a layer whose DiffID is wanted right away: its files are read once for both.
+    /// The same for a layer whose DiffID is wanted right away: its files are read once for both, and its tar goes to
+    /// `out` on the way. Returns what that tar is, which is the layer's if no equal one was there.
     ///
     /// # Errors
     /// As [`Store::publish_layer`].
@@ -64,10 +66,12 @@ impl Store {
         temp: &TempDir,
         times: OwnTimes,
         known: Known,
-    ) -> Result<Layer, StoreError> {
+        out: Option<&mut dyn Write>,
+    ) -> Result<(Layer, TarSummary), StoreError> {
         let shared = room_of_links(&known);
-        let sealed = self.seal(temp, times, known)?;
-        self.publish_sealed(temp, times, &sealed, shared)
+        let sealed = self.seal(temp, times, known, out)?;
+        let layer = self.publish_sealed(temp, times, &sealed, shared)?;
+        Ok((layer, sealed.tar))
     }
 
     /// The same for a layer that came from elsewhere. It is named after its DiffID, which stays the same even where
@@ -107,7 +111,7 @@ impl Store {
         id: LayerId,
         diff_id: DiffId,
     ) -> Result<Option<Layer>, StoreError> {
-        let sealed = self.seal(&temp, times, Known::default())?;
+        let sealed = self.seal(&temp, times, Known::default(), None)?;
         if sealed.identity != id || sealed.tar.diff_id != diff_id {
             return Ok(None);
         }
@@ -119,9 +123,15 @@ impl Store {
         layer::identify(dir.as_fd(), self.flavour(), times, known).map_err(StoreError::layer(None))
     }
 
-    fn seal(&self, temp: &TempDir, times: OwnTimes, known: Known) -> Result<Sealed, StoreError> {
+    fn seal(
+        &self,
+        temp: &TempDir,
+        times: OwnTimes,
+        known: Known,
+        out: Option<&mut dyn Write>,
+    ) -> Result<Sealed, StoreError> {
         let dir = open_fs_of(temp)?;
-        layer::seal(dir.as_fd(), self.flavour(), times, known, None).map_err(StoreError::layer(None))
+        layer::seal(dir.as_fd(), self.flavour(), times, known, out).map_err(StoreError::layer(None))
     }
 
     fn publish_sealed(
