@@ -88,8 +88,9 @@ fn size(rows: u16, columns: u16) -> nix::pty::Winsize {
 #[test]
 fn a_terminal_with_its_size_and_its_keys() {
     let Some(sandbox) = Sandbox::with_containers() else { return };
+    // A signal that comes between two of its commands the shell would notice with the next line only.
     let script = "stty size; trap 'stty size' WINCH; trap 'echo interrupted' INT; echo ready; \
-         while :; do read line && echo got $line && [ $line = bye ] && exit 3; done";
+         while :; do read -t 1 line && echo got $line && [ $line = bye ] && exit 3; done";
     let mut terminal = Terminal::start(&sandbox, script);
     terminal.wait_for("33 99");
     terminal.wait_for("ready");

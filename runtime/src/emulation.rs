@@ -66,7 +66,7 @@ fn run(folder: &Path) -> Result<bool, SpawnError> {
         network: Network::Host,
         privilege: Privilege::Default { add: Vec::new(), drop: Vec::new(), no_new_privileges: false },
         init: Init::Reaper,
-        terminal: false,
+        terminal: None,
         readonly_rootfs: false,
         shm_size: 1 << 20,
         ulimits: Vec::new(),

@@ -7,9 +7,10 @@ use std::sync::{Mutex, Once, PoisonError};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::termios::{OptionalActions, Termios, Winsize};
+use serde::{Deserialize, Serialize};
 
 /// Size of a terminal in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WindowSize {
     /// Lines.
     pub rows: u16,
@@ -74,6 +75,12 @@ impl Drop for RawMode {
 pub fn window_size(terminal: impl AsFd) -> io::Result<WindowSize> {
     let size = rustix::termios::tcgetwinsize(terminal)?;
     Ok(WindowSize { rows: size.ws_row, columns: size.ws_col })
+}
+
+/// The size of that of our standard streams which is a terminal; zero, which means unknown, if none is.
+pub fn our_window_size() -> WindowSize {
+    let ours = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    ours.into_iter().find_map(|stream| window_size(stream).ok()).unwrap_or_default()
 }
 
 /// Changes the size of a pty; its programs get SIGWINCH.

@@ -1,6 +1,7 @@
 //! What a program of a build sees: the same for a RUN and for a shell where one failed.
 
 use rbuild_runtime::sandbox::{Init, Mount, MountSource, Network, Privilege, Rootfs, Spec};
+use rbuild_runtime::tty::our_window_size;
 use rbuild_runtime::ulimit::Ulimit;
 
 use super::hosts;
@@ -64,7 +65,7 @@ impl World<'_> {
                 Privilege::Default { add: Vec::new(), drop: Vec::new(), no_new_privileges: false }
             },
             init: Init::Reaper,
-            terminal: self.terminal,
+            terminal: self.terminal.then(our_window_size),
             readonly_rootfs: false,
             shm_size: self.shm_size.unwrap_or(SHM_SIZE),
             ulimits: self.ulimits.to_vec(),

@@ -60,7 +60,7 @@ pub(super) fn check_terminal(settings: &RunSettings) -> Result<(), ContainerErro
 /// # Errors
 /// It cannot be started, or there is no terminal on our side where it has one.
 pub fn foreground(spec: &Spec) -> Result<i32, ContainerError> {
-    let settings = RunSettings { tty: spec.terminal, interactive: true, ..RunSettings::default() };
+    let settings = RunSettings { tty: spec.terminal.is_some(), interactive: true, ..RunSettings::default() };
     check_terminal(&settings)?;
     let signals = Signals::block()?;
     Foreground::start(spec, &settings)?.run(&signals, || ())
@@ -102,6 +102,7 @@ impl Foreground {
         let stdin = rustix::stdio::stdin();
         let mut child = sandbox::spawn(spec, Stdio { stdin: Io::Null, stdout: Io::Null, stderr: Io::Null })?;
         let pty = child.take_pty().ok_or_else(|| fail()(io::Error::other("the sandbox sent none")))?;
+        // Ours may have another size by now.
         resize(pty.as_fd());
         let copy = || pty.try_clone().map(End::Owned).map_err(fail());
         let output = Flow::new(copy()?, End::Stream(rustix::stdio::stdout()));
@@ -244,11 +245,8 @@ fn is_same_terminal(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     matches!((device(one), device(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Gives the program's terminal the size of ours. Without one of ours it keeps its own.
+/// Gives the program's terminal the size of ours.
 fn resize(pty: BorrowedFd<'_>) {
-    let ours = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    if let Some(size) = ours.into_iter().find_map(|stream| tty::window_size(stream).ok()) {
-        // A terminal of another size is still one.
-        let _ = tty::set_window_size(pty, size);
-    }
+    // A terminal of another size is still one.
+    let _ = tty::set_window_size(pty, tty::our_window_size());
 }

@@ -9,6 +9,7 @@ use super::host::Host;
 use super::id::ContainerId;
 use super::settings::RunSettings;
 use crate::sandbox::{Init, Mount, MountSource, Network, Privilege, Rootfs, Spec};
+use crate::tty::our_window_size;
 
 /// Docker's size of /dev/shm in bytes.
 const SHM_SIZE: u64 = 64 << 20;
@@ -53,7 +54,7 @@ pub(super) fn spec(facts: Facts<'_>) -> Result<Spec, ContainerError> {
         network: settings.network,
         privilege: privilege(settings),
         init: if settings.init { Init::Reaper } else { Init::Program },
-        terminal: settings.tty,
+        terminal: settings.tty.then(our_window_size),
         readonly_rootfs: settings.read_only,
         shm_size: settings.shm_size.unwrap_or(SHM_SIZE),
         ulimits: settings.ulimits.clone(),
@@ -120,7 +121,7 @@ mod tests {
         let spec = spec_of(&image(), &RunSettings::default(), Vec::new());
         assert_eq!((spec.user.as_str(), spec.workdir.as_str()), ("app:web", "/srv"));
         assert_eq!((spec.hostname.as_str(), spec.network), ("box", Network::Host));
-        assert_eq!((spec.init, spec.terminal, spec.readonly_rootfs), (Init::Program, false, false));
+        assert_eq!((spec.init, spec.terminal.is_some(), spec.readonly_rootfs), (Init::Program, false, false));
         assert_eq!(spec.shm_size, 64 << 20);
         let files: Vec<_> = spec.mounts.iter().map(|mount| (mount.target.as_str(), mount.readonly)).collect();
         assert_eq!(files, [("/etc/hostname", false), ("/etc/hosts", false), ("/etc/resolv.conf", false)]);
@@ -147,7 +148,7 @@ mod tests {
         let spec = spec_of(&image(), &settings, Vec::new());
         assert_eq!((spec.user.as_str(), spec.workdir.as_str()), ("0", "/w"));
         assert_eq!((spec.hostname.as_str(), spec.network), ("abababababab", Network::None));
-        assert_eq!((spec.init, spec.terminal, spec.readonly_rootfs), (Init::Reaper, true, true));
+        assert_eq!((spec.init, spec.terminal.is_some(), spec.readonly_rootfs), (Init::Reaper, true, true));
         assert_eq!((spec.shm_size, spec.extra_groups), (1, vec!["7".to_owned()]));
         let default = Privilege::Default {
             add: vec!["NET_ADMIN".into()],

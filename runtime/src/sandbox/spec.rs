@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tty::WindowSize;
 use crate::ulimit::Ulimit;
 
 /// One isolated process and the world it sees.
@@ -31,8 +32,8 @@ pub struct Spec {
     pub privilege: Privilege,
     /// Who is process 1.
     pub init: Init,
-    /// The process gets a terminal of its own: a pty of the container's devpts.
-    pub terminal: bool,
+    /// The process gets a terminal of its own: a pty of the container's devpts, of this size from the beginning.
+    pub terminal: Option<WindowSize>,
     /// Read-only root file system.
     pub readonly_rootfs: bool,
     /// Size of /dev/shm in bytes.

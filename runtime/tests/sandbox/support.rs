@@ -102,7 +102,7 @@ impl Rootfs {
             network: Network::Host,
             privilege: Privilege::Default { add: Vec::new(), drop: Vec::new(), no_new_privileges: false },
             init: Init::Reaper,
-            terminal: false,
+            terminal: None,
             readonly_rootfs: false,
             shm_size: 64 << 20,
             ulimits: Vec::new(),

@@ -12,14 +12,18 @@ use super::support::Rootfs;
 pub(crate) const TESTS: &[Test] = &[("a_terminal", a_terminal)];
 
 fn a_terminal(rootfs: &Rootfs) {
-    let script = "tty; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; read go; stty size; [ -c /dev/console ] && echo console";
-    let spec = Spec { terminal: true, ..rootfs.shell(script) };
+    let script = "tty; stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; read go; stty size; [ -c /dev/console ] && echo console";
+    let spec = Spec { terminal: Some(tty::WindowSize { rows: 20, columns: 90 }), ..rootfs.shell(script) };
     let mut child = spawn(&spec, Stdio::inherit()).unwrap();
-    let pty = child.take_pty().unwrap();
-    tty::set_window_size(&pty, tty::WindowSize { rows: 30, columns: 100 }).unwrap();
-    let mut pty = File::from(pty);
-    std::io::Write::write_all(&mut pty, b"go\n").unwrap();
+    let mut pty = File::from(child.take_pty().unwrap());
     let mut output = Vec::new();
+    while !output.ends_with(b"all\r\n") {
+        let mut byte = [0];
+        pty.read_exact(&mut byte).unwrap();
+        output.extend(byte);
+    }
+    tty::set_window_size(&pty, tty::WindowSize { rows: 30, columns: 100 }).unwrap();
+    std::io::Write::write_all(&mut pty, b"go\n").unwrap();
     // A pty whose other end is closed gives EIO instead of an end.
     let mut buffer = [0; 1024];
     while let Ok(count) = pty.read(&mut buffer) {
@@ -27,5 +31,5 @@ fn a_terminal(rootfs: &Rootfs) {
     }
     assert!(child.wait().unwrap().success());
     let output = String::from_utf8_lossy(&output).replace("go\r\n", "");
-    assert_eq!(output, "/dev/pts/0\r\nall\r\n30 100\r\nconsole\r\n");
+    assert_eq!(output, "/dev/pts/0\r\n20 90\r\nall\r\n30 100\r\nconsole\r\n");
 }

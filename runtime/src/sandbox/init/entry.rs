@@ -45,7 +45,7 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
     let world = world::build(&order)?;
     let identity = Identity::of(&order, &world.root)?;
     enter_workdir(spec, &world, &identity)?;
-    let terminal = if spec.terminal { Some(Terminal::open(&world.root)?) } else { None };
+    let terminal = spec.terminal.map(|size| Terminal::open(&world.root, size)).transpose()?;
     let program = Program::new(spec, identity.home());
     let pty = terminal.as_ref().map(|terminal| terminal.master.as_fd());
     message::send(socket.as_fd(), &News::Ready { stubs: world.stubs }, pty)

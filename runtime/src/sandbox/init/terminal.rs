@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use super::{devices, mount, place};
 use crate::sandbox::error::Failure;
 use crate::sys;
+use crate::tty::{self, WindowSize};
 
 /// Both ends of a pty.
 #[derive(Debug)]
@@ -16,8 +17,8 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Makes a pty in the rootfs's `/dev/pts`, and puts it at `/dev/console`.
-    pub(super) fn open(root: &OwnedFd) -> Result<Self, Failure> {
+    /// Makes a pty in the rootfs's `/dev/pts`, of this size, and puts it at `/dev/console`.
+    pub(super) fn open(root: &OwnedFd, size: WindowSize) -> Result<Self, Failure> {
         let fail = |error: std::io::Error| Failure::setup("open", "a terminal", error);
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -25,6 +26,7 @@ impl Terminal {
             .map_err(|error| fail(error.into()))?;
         sys::pty::unlock(master.as_fd()).map_err(fail)?;
         let slave = sys::pty::open_peer(master.as_fd()).map_err(fail)?;
+        tty::set_window_size(&slave, size).map_err(fail)?;
         let dev = place::open(root, "/dev", OFlags::PATH).map_err(|error| fail(error.into()))?;
         let number = sys::pty::number(master.as_fd()).map_err(fail)?;
         let node = place::open(root, &format!("/dev/pts/{number}"), OFlags::PATH)
