@@ -183,9 +183,14 @@ impl Bucket {
 
     fn delete(&self, object: &str) -> Result<(), PlaceError> {
         let url = self.bucket.delete_object(self.credentials()?.as_ref(), object).sign(SIGNED_FOR);
+        self.remove(&url)
+    }
+
+    /// What is not there need not be removed.
+    fn remove(&self, url: &url::Url) -> Result<(), PlaceError> {
         self.call(
             "DELETE",
-            &url,
+            url,
             || Ok(None),
             |uri, response| match response.status().as_u16() {
                 200 | 204 | 404 => Ok(()),

@@ -131,15 +131,7 @@ impl Bucket {
         let credentials = self.credentials()?;
         let url =
             AbortMultipartUpload::new(&self.bucket, credentials.as_ref(), object, upload).sign(SIGNED_FOR);
-        self.call(
-            "DELETE",
-            &url,
-            || Ok(None),
-            |uri, response| match response.status().as_u16() {
-                200 | 204 | 404 => Ok(()),
-                _ => Err(self.failed("DELETE", uri, response)),
-            },
-        )
+        self.remove(&url)
     }
 }
 
