@@ -268,3 +268,17 @@ fn a_umask_makes_no_other_image_of_what_git_has() {
     assert_eq!(kept, ["done", "done"]);
     assert_eq!(as_found.tree["tree/folder/data"].mode, 0o600);
 }
+
+/// A layer's identity knows seconds, and leaves out the time of what the step made itself.
+#[test]
+fn what_was_changed_in_the_second_of_the_build_leads_back_to_its_layer() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "new");
+    let layers = |name: &str| {
+        sandbox.build("FROM scratch\nCOPY file /made/file\n", &["-t", name, "--no-cache"]).succeeded();
+        sandbox.rbuild(&["inspect", "-f", "{{.RootFS.Layers}}", name]).succeeded().stdout
+    };
+    let first = layers("first");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(layers("second"), first);
+}

@@ -2,13 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 
-use rbuild_image::layer::{Flavour, Known, Owners, View};
+use rbuild_image::layer::{Flavour, Owners, View};
 
 use super::error::CopyError;
 use super::merge;
 use super::reuse::Links;
 use super::select::Selection;
-use super::write;
+use super::write::{self, Written};
 
 /// Writes the layer that a selection makes of a destination into `upper`, an empty directory, in the form that
 /// overlayfs mounts. Nothing is written if the rules of COPY forbid it.
@@ -25,7 +25,7 @@ pub fn apply(
     upper: BorrowedFd<'_>,
     owners: Owners,
     links: Links<'_>,
-) -> Result<Known, CopyError> {
+) -> Result<Written, CopyError> {
     if selection.copy.link {
         // Made on nothing: such a layer does not depend on what is below it.
         let nothing = View::new(Vec::new(), Flavour::Trusted);

@@ -1,7 +1,7 @@
 //! What a layer consists of that was written just now, without reading it again.
 //!
 //! Known is only what was planned and surely came true. Where the file system has a say (extended attributes, which it
-//! may refuse; the times of what was given none; the order of a file's names) nothing is said, and the layer is read.
+//! may refuse; the order of a file's names) nothing is said, and the layer is read.
 
 use rbuild_image::layer::{Entry, EntryKind, Listing};
 use rbuild_image::time::Timestamp;
@@ -10,7 +10,7 @@ use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree};
 use crate::context::FileTime;
 use crate::context::path::join;
 
-/// The entries of the layer, if all of them are known. `new` is the time of directories that were given none.
+/// The entries of the layer, if all of them are known. `new` is the time of those that were given none.
 pub(super) fn listing(tree: &Tree<'_>, new: FileTime) -> Option<Listing> {
     let mut entries = Vec::with_capacity(tree.nodes.len());
     below(tree, ROOT, b"", new, &mut entries)?;
@@ -29,11 +29,11 @@ fn below(tree: &Tree<'_>, id: NodeId, path: &[u8], new: FileTime, entries: &mut 
             }
             Made::File { content, with } => {
                 let kind = EntryKind::File { size: size(content) };
-                entries.push(entry(path, kind, with, with.mode, with.mtime?));
+                entries.push(entry(path, kind, with, with.mode, with.mtime.unwrap_or(new)));
             }
             Made::Symlink { target, with } => {
                 let kind = EntryKind::Symlink(target.clone());
-                entries.push(entry(path, kind, with, 0o777, with.mtime?));
+                entries.push(entry(path, kind, with, 0o777, with.mtime.unwrap_or(new)));
             }
             Made::Whiteout => entries.push(Entry::whiteout(path)),
             Made::Special { .. } | Made::Link(_) => return None,

@@ -50,3 +50,4 @@ pub use owner::Owner;
 pub use reuse::{Links, Reuse, Twin, Wanted};
 pub use select::{Selection, select};
 pub use workdir::make_workdir;
+pub use write::Written;

@@ -63,6 +63,19 @@ pub(crate) enum Made {
     Whiteout,
 }
 
+impl Made {
+    /// Those of what has any of its own.
+    pub(crate) fn attributes(&self) -> Option<&Attributes> {
+        match self {
+            Self::Dir(Dir { with, .. })
+            | Self::File { with, .. }
+            | Self::Symlink { with, .. }
+            | Self::Special { with, .. } => Some(with),
+            Self::Link(_) | Self::Whiteout => None,
+        }
+    }
+}
+
 /// Owner, permissions, time and extended attributes.
 #[derive(Debug, Clone)]
 pub(crate) struct Attributes {

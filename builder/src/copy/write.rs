@@ -38,12 +38,13 @@ pub(crate) fn write(
     upper: BorrowedFd<'_>,
     owners: Owners,
     links: Links<'_>,
-) -> Result<KnownLayer, CopyError> {
+) -> Result<Written, CopyError> {
     let hiding: Vec<NodeId> =
         (0..tree.nodes.len()).filter(|id| tree.dir(*id).is_some_and(|dir| dir.hides)).collect();
     for id in hiding {
         tree.hide_below(id)?;
     }
+    let own_time = own_time(&tree);
     let writer = Writer {
         tree: &tree,
         selection,
@@ -54,15 +55,24 @@ pub(crate) fn write(
         us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
         linked: Mutex::default(),
         names: Mutex::default(),
-        started: now(),
+        own_time,
         has_xattrs: AtomicBool::new(false),
     };
     writer.fill(upper, ROOT, b"")?;
     writer.more_names()?;
     writer.finish_dir(upper, ROOT, b"")?;
-    let listing = if writer.has_xattrs.into_inner() { None } else { listing::listing(&tree, writer.started) };
+    let listing = if writer.has_xattrs.into_inner() { None } else { listing::listing(&tree, own_time) };
     let Linked { contents, bytes, .. } = writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(KnownLayer { contents, linked_bytes: bytes, listing })
+    Ok(Written { own_time, known: KnownLayer { contents, linked_bytes: bytes, listing } })
+}
+
+/// A layer that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The time of all that was given none. Nothing else in the layer bears a time of the same second.
+    pub own_time: FileTime,
+    /// What need not be read of it.
+    pub known: KnownLayer,
 }
 
 struct Writer<'t, 'a> {
@@ -76,8 +86,8 @@ struct Writer<'t, 'a> {
     linked: Mutex<Linked>,
     /// Further names of files, by the file.
     names: Mutex<BTreeMap<NodeId, Vec<Vec<u8>>>>,
-    /// The time of directories that are given none.
-    started: FileTime,
+    /// See [`Written::own_time`].
+    own_time: FileTime,
     /// An entry of the layer was to get extended attributes.
     has_xattrs: AtomicBool,
 }
@@ -171,10 +181,7 @@ impl Writer<'_, '_> {
         }
         fchmod(&to, mode(with.mode)).map_err(failed("set the mode of"))?;
         xattr::write(dir.as_raw_fd(), name, &xattrs);
-        if let Some(time) = with.mtime {
-            futimens(&to, &times(time)).map_err(failed("set the time of"))?;
-        }
-        Ok(())
+        futimens(&to, &times(with.mtime.unwrap_or(self.own_time))).map_err(failed("set the time of"))
     }
 
     fn bytes(&self, content: &Content, to: &mut File, path: &[u8]) -> Result<(), CopyError> {
@@ -364,7 +371,7 @@ impl Writer<'_, '_> {
         }
         fchmod(dir, mode(with.mode)).map_err(failed("set the mode of"))?;
         xattr::write(dir.as_raw_fd(), b".", &self.xattrs(with, &Content::Bytes(Vec::new()))?);
-        futimens(dir, &times(with.mtime.unwrap_or(self.started))).map_err(failed("set the time of"))
+        futimens(dir, &times(with.mtime.unwrap_or(self.own_time))).map_err(failed("set the time of"))
     }
 
     /// Sets the attributes of something that is not opened.
@@ -386,10 +393,8 @@ impl Writer<'_, '_> {
             chmodat(dir, name, mode(with.mode), AtFlags::empty()).map_err(failed("set the mode of"))?;
         }
         xattr::write(dir.as_raw_fd(), name, &self.xattrs(with, &Content::Bytes(Vec::new()))?);
-        match with.mtime {
-            Some(time) => utimensat(dir, name, &times(time), no_follow).map_err(failed("set the time of")),
-            None => Ok(()),
-        }
+        let time = times(with.mtime.unwrap_or(self.own_time));
+        utimensat(dir, name, &time, no_follow).map_err(failed("set the time of"))
     }
 
     fn xattrs(&self, with: &Attributes, content: &Content) -> Result<Xattrs, CopyError> {
@@ -414,6 +419,15 @@ impl Writer<'_, '_> {
         }
         Ok(selection.source.xattrs(path, layer)?)
     }
+}
+
+/// Now, or the next second if something that is copied was changed in this one: a layer's identity knows seconds, and
+/// leaves out the layer's own.
+fn own_time(tree: &Tree<'_>) -> FileTime {
+    let now = now();
+    let copied = tree.nodes.iter().filter_map(|node| node.made.attributes()?.mtime);
+    let is_taken = copied.into_iter().any(|time| time.secs == now.secs);
+    if is_taken { FileTime { secs: now.secs + 1, nanos: 0 } } else { now }
 }
 
 impl super::tree::Node {

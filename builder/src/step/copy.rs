@@ -11,7 +11,7 @@ use rbuild_runtime::users::owner_needs_files;
 use super::{Making, StepFailure, find, find_or_make, key, log::StepLog};
 use crate::carry::CopyName;
 use crate::chain::Chain;
-use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, apply, digest, select};
+use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, Written, apply, digest, select};
 use crate::explain::Selected;
 use crate::key::{CopyKey, Origin, StepKeyKind, StepRecord, chmod_text};
 use crate::session::Session;
@@ -73,11 +73,12 @@ fn write(
     making: &Making<'_>,
     latest: Option<&Latest>,
 ) -> Result<(OwnTimes, Known), StepFailure> {
-    let started = Timestamp::now();
     let dest = making.below(session)?;
     let links = Links::Layer(latest.map(|latest| latest as &dyn Reuse));
-    let known = apply(selection, &dest, making.upper().as_fd(), session.store.flavour().owners(), links);
-    Ok((OwnTimes::IgnoreSince(started), known.map_err(failure)?))
+    let owners = session.store.flavour().owners();
+    let Written { own_time, known } =
+        apply(selection, &dest, making.upper().as_fd(), owners, links).map_err(failure)?;
+    Ok((OwnTimes::IgnoreSince(Timestamp::new(own_time.secs, own_time.nanos)), known))
 }
 
 /// The chain in which the names of `--chown` are looked up, if it has any. Nothing else of what is below a copy has to
