@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rbuild_image::store::Store;
 use rbuild_parser::plan::Sharing;
@@ -115,7 +117,13 @@ fn shared<E: From<CacheError>>(
             return Ok(CacheMount { place, card, transaction: None, _lock: lock });
         }
         drop(lock);
-        let lock = place.lock(Hold::Exclusive, wish.go_on)?;
+        // Who comes too late for this must not wait for it: somebody else may have made the cache and be using it, for
+        // as long as a step takes.
+        let Some(lock) = place.try_lock(Hold::Exclusive)? else {
+            // Two that look at the same time shall not do so again.
+            thread::sleep(Duration::from_millis(u64::from(std::process::id() % 7) + 1));
+            continue;
+        };
         match fill.take() {
             Some(fill) => drop(exclusive(place.clone(), lock, wish, fill)?),
             // Removed again before we had it: an empty one is as good as any that was just pruned.

@@ -108,6 +108,25 @@ fn locked_waits_and_says_who_has_it() {
 }
 
 #[test]
+fn who_comes_second_shares_what_the_first_has_just_made() {
+    let (_folder, store) = store();
+    let first = std::cell::RefCell::new(None);
+    let looks = std::cell::Cell::new(0);
+    // The first comes when the second has found that there is no such cache yet.
+    let go_on = || {
+        looks.set(looks.get() + 1);
+        if looks.get() == 2 {
+            *first.borrow_mut() = Some(taken(&store, &wish(owned(), Sharing::Shared, false)));
+        }
+        looks.get() < 10
+    };
+    let late = Wish { go_on: &go_on, ..wish(owned(), Sharing::Shared, false) };
+    let second = take(&store, &late, |_| Ok::<_, CacheError>(())).unwrap();
+    let first = first.into_inner().unwrap();
+    assert_eq!(folder(&first), folder(&second));
+}
+
+#[test]
 fn a_transaction_counts_when_it_is_committed() {
     let (_folder, store) = store();
     let wish = wish(owned(), Sharing::Locked, true);
