@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use rbuild_image::config::ImageConfig;
 use rbuild_image::digest::{DiffId, ImageId, LayerId};
 use rbuild_image::platform::Platform;
-use rbuild_image::store::{Named, Store};
+use rbuild_image::store::{Named, Store, side_by_side};
 use rbuild_parser::plan::{Op, Root, StepId, Target};
 
 use crate::assemble;
@@ -303,14 +302,14 @@ fn put_image(
     Ok((platform, id))
 }
 
-/// In parallel where several are not known yet.
+/// At once where several are not known yet.
 fn diff_ids(store: &Store, layers: &[LayerId]) -> Result<Vec<DiffId>, BuildError> {
     let layers = layers
         .iter()
         .map(|id| Ok(store.layer(*id)?.expect("the build holds a lease on its layers")))
         .collect::<Result<Vec<_>, BuildError>>()?;
     if layers.iter().filter(|layer| !layer.knows_diff_id()).count() > 1 {
-        layers.par_iter().map(|layer| Ok(layer.diff_id()?)).collect()
+        side_by_side(&layers, |layer| Ok(layer.diff_id()?))
     } else {
         layers.iter().map(|layer| Ok(layer.diff_id()?)).collect()
     }

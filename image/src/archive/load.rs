@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::error::ArchiveError;
 use super::ingest::{Ready, ingest};
 use super::members::{Members, Source};
@@ -16,7 +14,7 @@ use crate::digest::{BlobDigest, DiffId, Digest, LayerId};
 use crate::manifest::RawManifest;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Named, Store};
+use crate::store::{Named, Store, side_by_side};
 
 /// An image that was loaded. Without names docker speaks of it as `Loaded image ID: <id>`, else as
 /// `Loaded image: <name>` for each.
@@ -128,13 +126,12 @@ fn take_layers(
             wanted.entry(*diff_id).or_insert(layer);
         }
     }
-    wanted
-        .into_par_iter()
-        .map(|(diff_id, layer)| match store.by_diff_id(diff_id)? {
-            Some(id) => Ok((diff_id, Content::Stored(id))),
-            None => Ok((diff_id, Content::Ready(take_layer(store, members, diff_id, layer)?))),
-        })
-        .collect()
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    let taken = side_by_side(&wanted, |(diff_id, layer)| match store.by_diff_id(*diff_id)? {
+        Some(id) => Ok((*diff_id, Content::Stored(id))),
+        None => take_layer(store, members, *diff_id, layer).map(|ready| (*diff_id, Content::Ready(ready))),
+    });
+    Ok(taken?.into_iter().collect())
 }
 
 fn take_layer(

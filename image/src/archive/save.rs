@@ -6,7 +6,6 @@ use std::io::{BufWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use super::begun::Led;
@@ -17,7 +16,9 @@ use crate::json::{to_vec_go, to_vec_go_pretty};
 use crate::layer;
 use crate::manifest::{Descriptor, Index, Kind, Manifest, annotation, media_type};
 use crate::reference::Reference;
-use crate::store::{Image, ImageIndex, KeptBlob, KeptManifest, Layer, Named, Store, StoreError};
+use crate::store::{
+    Image, ImageIndex, KeptBlob, KeptManifest, Layer, Named, Store, StoreError, side_by_side,
+};
 
 const BUFFER: usize = 1 << 20;
 
@@ -214,16 +215,12 @@ impl Archive {
         }
         // Where DiffIDs or sizes are not known yet, all layers are hashed at once.
         let diff_ids = &image.config.rootfs.diff_ids;
-        let layers = image
-            .layers
-            .par_iter()
-            .zip(diff_ids)
-            .map(|(id, diff_id)| {
-                let layer = store.layer(*id)?.ok_or(StoreError::NoLayer(*id))?;
-                let size = measure(store, &layer, *diff_id)?;
-                Ok(Blob::Layer { layer, diff_id: *diff_id, size })
-            })
-            .collect::<Result<Vec<_>, ArchiveError>>()?;
+        let wanted: Vec<_> = image.layers.iter().zip(diff_ids).collect();
+        let layers = side_by_side(&wanted, |&(id, diff_id)| {
+            let layer = store.layer(*id)?.ok_or(StoreError::NoLayer(*id))?;
+            let size = measure(store, &layer, *diff_id)?;
+            Ok::<_, ArchiveError>(Blob::Layer { layer, diff_id: *diff_id, size })
+        })?;
         let config =
             self.put(Digest::of(&image.bytes), Blob::Bytes(image.bytes.clone()), media_type::OCI_CONFIG);
         let layers: Vec<Descriptor> = layers

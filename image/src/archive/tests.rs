@@ -414,3 +414,44 @@ fn an_imported_tar_becomes_one_layer() {
         assert!(members_of(&saved(&store, id, &[], Format::Docker)).iter().any(|(_, bytes)| *bytes == layer));
     }
 }
+
+/// Proving a layer takes several threads. One that waits for the others must not begin with the next layer: it would
+/// wait for itself.
+#[test]
+fn layers_of_an_earlier_boot_prove_themselves_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = {
+        let store = open(folder.path());
+        let layers: Vec<_> = (0..6).map(|number| layer_of_directories(&store, number)).collect();
+        let diff_ids = layers.iter().map(|layer| layer.diff_id().unwrap()).collect();
+        let config =
+            ImageConfig { rootfs: RootFs { kind: LayersKind::Layers, diff_ids }, ..ImageConfig::default() };
+        let ids: Vec<_> = layers.iter().map(crate::store::Layer::id).collect();
+        store.put_image(&config.to_bytes(), &ids).unwrap()
+    };
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+    let selection = Selection { id: image.into(), names: Vec::new() };
+    for boot in 0..8 {
+        for layer in std::fs::read_dir(folder.path().join("v1/layers")).unwrap() {
+            let (meta, durable) =
+                ["meta.json", "durable"].map(|name| layer.as_ref().unwrap().path().join(name)).into();
+            let mut json: Value = serde_json::from_slice(&std::fs::read(&meta).unwrap()).unwrap();
+            json["boot"] = boot.to_string().into();
+            std::fs::write(&meta, json.to_string()).unwrap();
+            assert_eq!(std::fs::remove_file(durable).is_ok(), boot > 0);
+        }
+        let (store, selection) = (open(folder.path()), [selection.clone()]);
+        threads.install(|| save(&store, &selection, std::io::sink(), Format::Docker)).unwrap();
+    }
+}
+
+fn layer_of_directories(store: &Store, number: usize) -> crate::store::Layer {
+    let temp = store.temp().unwrap();
+    temp.make_dir("fs", 0o755).unwrap();
+    for name in 0..32 {
+        let path = temp.path().join(format!("fs/{name}"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("file"), number.to_string()).unwrap();
+    }
+    store.publish_layer(temp, OwnTimes::IgnoreAll).unwrap()
+}
