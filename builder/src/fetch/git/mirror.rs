@@ -7,10 +7,11 @@
 //! git/<hash of the remote>/trees/<name>   checkouts, whole and unchanging
 //! ```
 
-use std::fs::{self, File, FileTimes, Permissions};
+use std::fs::{self, File, FileTimes, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rbuild_image::store::{Store, StoreError};
@@ -18,6 +19,9 @@ use rbuild_image::store::{Store, StoreError};
 use super::program::Program;
 use super::url::GitUrl;
 use crate::cancel::Cancel;
+
+/// How often is looked whether another process is done with a mirror.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why there is no checkout.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +113,13 @@ impl Git {
     /// One that fetches from folders of this machine.
     #[cfg(test)]
     pub(super) fn from_folders(store: Store) -> Self {
-        Self { store, program: Program::new(None, Cancel::new()).for_folders() }
+        Self::from_folders_until(store, Cancel::new())
+    }
+
+    /// The same, until `cancel` ends it.
+    #[cfg(test)]
+    pub(super) fn from_folders_until(store: Store, cancel: Cancel) -> Self {
+        Self { store, program: Program::new(None, cancel).for_folders() }
     }
 
     /// Checks out what `url` asks for, unless the store has it: then only the reference is looked up, and not even
@@ -126,7 +136,7 @@ impl Git {
         if let Some(expected) = url.commit.as_deref().filter(|expected| !commit.starts_with(expected)) {
             return Err(GitError::Checksum { expected: expected.to_owned(), found: commit });
         }
-        let _lock = lock(&home)?;
+        let _lock = self.lock(&home)?;
         let repo = home.join("repo.git");
         let name = tree_name(url, &commit);
         self.fetch(url, &commit, &home, &repo)?;
@@ -135,7 +145,7 @@ impl Git {
         if !tree.exists() {
             self.make_tree(url, &commit, &repo, &tree, time)?;
         }
-        if !tree.join(&url.subdir).is_dir() {
+        if !is_folder_of(&tree, &url.subdir) {
             return Err(GitError::NoFolder(url.subdir.clone()));
         }
         let path = if url.subdir.is_empty() { name } else { format!("{name}/{}", url.subdir) };
@@ -154,6 +164,23 @@ impl Git {
             if fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
                 self.store.hold(file);
                 return Ok(());
+            }
+        }
+    }
+
+    /// One process at a time works on a mirror; the lock ends with the file. The kernel's own waiting could not be ended
+    /// by a cancelled build, and another process may fetch for long.
+    fn lock(&self, home: &Path) -> Result<File, GitError> {
+        let path = home.join("lock");
+        let file = File::create(&path).map_err(io_error("create", &path))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if self.program.is_cancelled() => {
+                    return Err(io_error("lock", &path)(io::ErrorKind::Interrupted.into()));
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK_AGAIN),
+                Err(TryLockError::Error(cause)) => return Err(io_error("lock", &path)(cause)),
             }
         }
     }
@@ -289,12 +316,13 @@ fn dress(path: &Path, mode: u32, time: Option<i64>) -> Result<(), GitError> {
     set.map_err(io_error("set the time of", path))
 }
 
-/// One process at a time works on a mirror; the lock ends with the file.
-fn lock(home: &Path) -> Result<File, GitError> {
-    let path = home.join("lock");
-    let file = File::create(&path).map_err(io_error("create", &path))?;
-    file.lock().map_err(io_error("lock", &path))?;
-    Ok(file)
+/// Whether a checkout has such a folder. A link of a stranger's repository must not show a folder of this machine.
+fn is_folder_of(tree: &Path, subdir: &str) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    match (real(tree), real(&tree.join(subdir))) {
+        (Some(tree), Some(folder)) => folder.starts_with(tree) && folder.is_dir(),
+        _ => false,
+    }
 }
 
 /// Whether this is a whole commit, by SHA-1 or SHA-256.

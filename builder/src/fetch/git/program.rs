@@ -35,6 +35,11 @@ impl Program {
         Self { protocols: "file", agent: None, cancel: self.cancel.clone() }
     }
 
+    /// Whether what goes on is to end.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.requested()
+    }
+
     /// Runs git, and gives what it says on standard output.
     pub(super) fn run(&self, what: &str, dir: &Path, args: &[&str]) -> Result<String, GitError> {
         let fail = |cause: io::Error| match cause.kind() {
@@ -55,7 +60,7 @@ impl Program {
     /// How it ended, and what it wrote. Its streams are files in memory: of a git that was ended, programs that it has
     /// started may live on for a while, and the end of a pipe would have to be waited for.
     fn run_to_end(&self, dir: &Path, args: &[&str]) -> io::Result<(ExitStatus, String, String)> {
-        if self.cancel.requested() {
+        if self.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let file = || rustix::fs::memfd_create("git", MemfdFlags::CLOEXEC).map(File::from);

@@ -123,6 +123,42 @@ fn refusals() {
 }
 
 #[test]
+fn a_link_leads_to_folders_of_the_repository_only() {
+    let Some(repository) = Repository::make() else { return };
+    let work = repository.dir.path().join("work");
+    for (target, name) in [("sub", "inside"), ("../../../../../../etc", "outside"), ("/etc", "absolute")] {
+        std::os::unix::fs::symlink(target, work.join(name)).unwrap();
+    }
+    self::git(&work, &["add", "."]);
+    self::git(&work, &["commit", "-q", "-m", "links"]);
+    let git = repository.git();
+    assert!(git.checkout(&repository.url("#main:inside")).unwrap().folder().join("inner").exists());
+    for name in ["outside", "absolute"] {
+        let error = git.checkout(&repository.url(&format!("#main:{name}"))).unwrap_err().to_string();
+        assert!(error.contains("no such directory"), "{error}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_repository_can_be_interrupted() {
+    let Some(repository) = Repository::make() else { return };
+    let url = repository.url("");
+    repository.git().checkout(&url).unwrap();
+    let repositories = repository.dir.path().join("store/v1/git");
+    let home = std::fs::read_dir(repositories).unwrap().next().unwrap().unwrap().path();
+    let busy = std::fs::File::create(home.join("lock")).unwrap();
+    busy.lock().unwrap();
+    let cancel = Cancel::new();
+    let store = Store::open(&repository.dir.path().join("store"), Flavour::User).unwrap();
+    let git = Git::from_folders_until(store, cancel.clone());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| git.checkout(&repository.url(&format!("#{}", repository.second))));
+        cancel.cancel();
+        assert!(waiting.join().unwrap().is_err());
+    });
+}
+
+#[test]
 fn folders_of_this_machine_are_no_remotes() {
     let Some(repository) = Repository::make() else { return };
     let store = Store::open(&repository.dir.path().join("store"), Flavour::User).unwrap();
