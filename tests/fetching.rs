@@ -73,6 +73,36 @@ fn contexts_that_are_archives() {
 }
 
 #[test]
+fn a_context_of_strangers_shows_nothing_of_this_machine() {
+    let sandbox = Sandbox::new();
+    let here = sandbox.write("here", "FROM scratch\nLABEL of=here\n");
+    let with_link = |target: &str| {
+        let mut tar = tar::Builder::new(tar(&[("own", "FROM scratch\nLABEL of=own\n")]));
+        tar.get_mut().truncate(1024);
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(&mut header, "Dockerfile", target).expect("a link");
+        tar.into_inner().expect("an archive")
+    };
+    let build = |target: &str| sandbox.rbuild_with_input(&["build", "-t", "x", "-"], &with_link(target));
+    build(here.to_str().expect("text")).ended_with(1).saying("open Dockerfile: no such file or directory");
+    build("/own").succeeded();
+    sandbox.rbuild(&["inspect", "-f", "{{.Config.Labels.of}}", "x"]).succeeded().printing("own\n");
+}
+
+#[test]
+fn what_is_no_dockerfile_by_its_size_is_not_read_to_its_end() {
+    let sandbox = Sandbox::new();
+    let comment = vec![b'#'; (16 << 20) + 1];
+    for args in [&["build", "-"][..], &["build", "-f", "-", "."]] {
+        sandbox.rbuild_with_input(args, &comment).ended_with(1).saying("larger than 16 MiB");
+    }
+    let endless = ["build", "-f", "/dev/zero", "."];
+    sandbox.rbuild(&endless).ended_with(1).saying("open /dev/zero: it is larger than 16 MiB");
+}
+
+#[test]
 fn a_download_comes_again_only_when_it_changed() {
     for by_etag in [true, false] {
         let sandbox = Sandbox::new();

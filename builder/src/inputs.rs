@@ -1,6 +1,7 @@
 //! What a build reads before it starts: the context, the Dockerfile, the ignore file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use rbuild_parser::Dockerfile;
 use rbuild_parser::pattern::IgnorePatterns;
 use rbuild_parser::plan::{self, Epoch, Options};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use crate::cancel::Cancel;
 use crate::context::{Context, HashCache, Permissions};
@@ -18,7 +20,7 @@ use crate::copy::unpack_stream;
 use crate::error::{BuildError, SourceFile};
 use crate::fetch::Remote;
 use crate::remote::{Arrived, Remotes};
-use crate::request::{ContextArg, DockerfileArg, NamedSource, Request};
+use crate::request::{ContextArg, DockerfileArg, MAX_DOCKERFILE, NamedSource, Request};
 
 /// The build argument that says when everything was made.
 pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -59,6 +61,56 @@ struct Found {
     epoch: Option<i64>,
 }
 
+impl Found {
+    fn ground(&self) -> Ground<'_> {
+        match &self.folder {
+            None => Ground::Machine(None),
+            Some(folder) if self.unpacked.is_some() || self.remote => Ground::Inside(folder),
+            Some(folder) => Ground::Machine(Some(folder)),
+        }
+    }
+}
+
+/// Where the Dockerfile and the ignore file are looked for.
+enum Ground<'a> {
+    /// Anywhere on this machine; the folder is the context.
+    Machine(Option<&'a Path>),
+    /// In a folder that a stranger has filled: its links lead nowhere else.
+    Inside(&'a Path),
+}
+
+impl Ground<'_> {
+    /// The path under which [`Ground::open`] finds a file of the context; None if there are no files.
+    fn of_context(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Machine(folder) => folder.map(|folder| folder.join(name)),
+            Self::Inside(_) => Some(name.into()),
+        }
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let Self::Inside(root) = self else { return File::open(path) };
+        let root = File::open(root)?;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let open = || openat2(&root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), resolve);
+        Ok(rustix::io::retry_on_intr(open)?.into())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.open(path).and_then(read_text)
+    }
+}
+
+/// All of a Dockerfile, or of another file that is for people to write.
+pub(crate) fn read_text(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.take(MAX_DOCKERFILE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_DOCKERFILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+    }
+    Ok(text)
+}
+
 impl Inputs {
     pub(crate) fn open(
         store: &Store,
@@ -69,8 +121,7 @@ impl Inputs {
         let remotes = Remotes { store, fetch, keep_git_dir: keeps_git_dir(request) };
         let found = find_context(store, &request.context, &remotes, cancel)?;
         let (file, beside) = read_dockerfile(&found, &request.dockerfile)?;
-        let ignore =
-            if found.remote { None } else { read_ignore(found.folder.as_deref(), beside.as_deref())? };
+        let ignore = if found.remote { None } else { read_ignore(&found.ground(), beside.as_deref())? };
         let hashes = HashCache::load(&store.path().join("files"));
         let empty = store.path().join("empty");
         let folder = found.folder.as_deref().unwrap_or(&empty);
@@ -129,7 +180,9 @@ fn open_named(
     hashes: &Arc<HashCache>,
 ) -> Result<(Context, Option<Arrived>), BuildError> {
     let (folder, ignore, arrived) = match source {
-        NamedSource::Folder(folder) => (folder.clone(), read_ignore(Some(folder), None)?, None),
+        NamedSource::Folder(folder) => {
+            (folder.clone(), read_ignore(&Ground::Machine(Some(folder)), None)?, None)
+        }
         NamedSource::Remote(address) => {
             let arrived = remotes.named(address)?;
             let folder = arrived.folder.clone().expect("a named context is always a folder");
@@ -149,7 +202,9 @@ fn find_context(
 ) -> Result<Found, BuildError> {
     match arg {
         ContextArg::Remote(address) => {
-            let Arrived { folder, unpacked, text, epoch } = remotes.main(address)?;
+            let Arrived { folder, unpacked, file, epoch } = remotes.main(address)?;
+            let text = file.map(|file| read_text(&*file)).transpose();
+            let text = text.map_err(|cause| context_error(Path::new(address), &cause))?;
             Ok(Found { folder, unpacked, text, remote: true, epoch })
         }
         ContextArg::Folder(folder) => {
@@ -178,8 +233,8 @@ fn from_stdin(store: &Store, cancel: &Cancel) -> Result<Found, BuildError> {
     let mut head = Vec::new();
     stdin.by_ref().take(1024).read_to_end(&mut head).map_err(|cause| failed(&cause))?;
     if !is_archive(&head) {
-        stdin.read_to_end(&mut head).map_err(|cause| failed(&cause))?;
-        return Ok(Found { folder: None, unpacked: None, text: Some(head), remote: false, epoch: None });
+        let text = read_text(io::Cursor::new(head).chain(stdin)).map_err(|cause| failed(&cause))?;
+        return Ok(Found { folder: None, unpacked: None, text: Some(text), remote: false, epoch: None });
     }
     let temp = store.temp()?;
     let into = temp.make_dir("context", 0o755)?;
@@ -225,50 +280,47 @@ fn read_dockerfile(found: &Found, arg: &DockerfileArg) -> Result<(SourceFile, Op
     if let Some(text) = &found.text {
         return Ok((SourceFile { name: "Dockerfile".into(), text: text.clone() }, None));
     }
+    let ground = found.ground();
     match arg {
         DockerfileArg::Text(text) => Ok((SourceFile { name: "Dockerfile".into(), text: text.clone() }, None)),
         DockerfileArg::Path(path) => {
-            let inside = found.folder.as_deref().filter(|_| found.unpacked.is_some() || found.remote);
-            let at = inside.map_or_else(|| path.clone(), |folder| folder.join(path));
-            let text = read(&at, &path.display().to_string())?;
-            Ok((SourceFile { name: path.display().to_string(), text }, Some(at)))
+            let name = path.display().to_string();
+            let text = ground.read(path).map_err(|cause| unreadable(&name, &cause))?;
+            Ok((SourceFile { name, text }, Some(path.clone())))
         }
         DockerfileArg::Default => {
-            let folder = found.folder.as_deref().unwrap_or(Path::new(""));
-            let upper = folder.join("Dockerfile");
-            let lower = folder.join("dockerfile");
-            let at = if !upper.exists() && lower.exists() { lower } else { upper };
-            let text = read(&at, "Dockerfile")?;
-            let name = at.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-            Ok((SourceFile { name, text }, Some(at)))
+            let mut last = io::ErrorKind::NotFound.into();
+            for name in ["Dockerfile", "dockerfile"] {
+                let path = ground.of_context(name).unwrap_or_else(|| name.into());
+                match ground.read(&path) {
+                    Ok(text) => return Ok((SourceFile { name: name.into(), text }, Some(path))),
+                    Err(cause) if cause.kind() == io::ErrorKind::NotFound => last = cause,
+                    Err(cause) => return Err(unreadable(name, &cause)),
+                }
+            }
+            Err(unreadable("Dockerfile", &last))
         }
     }
 }
 
-fn read(path: &Path, shown: &str) -> Result<Vec<u8>, BuildError> {
-    std::fs::read(path).map_err(|cause| {
-        let reason = match cause.kind() {
-            io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-            io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-            _ => cause.to_string(),
-        };
-        BuildError::ReadDockerfile(format!("open {shown}: {reason}"))
-    })
+fn unreadable(shown: &str, cause: &io::Error) -> BuildError {
+    let reason = match cause.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+        _ => cause.to_string(),
+    };
+    BuildError::ReadDockerfile(format!("open {shown}: {reason}"))
 }
 
 /// The ignore file: the Dockerfile's own, else the context's.
-fn read_ignore(
-    folder: Option<&Path>,
-    dockerfile: Option<&Path>,
-) -> Result<Option<IgnorePatterns>, BuildError> {
+fn read_ignore(ground: &Ground<'_>, dockerfile: Option<&Path>) -> Result<Option<IgnorePatterns>, BuildError> {
     let own = dockerfile.map(|path| {
         let mut name = path.as_os_str().to_owned();
         name.push(".dockerignore");
         PathBuf::from(name)
     });
-    let candidates = own.into_iter().chain(folder.map(|folder| folder.join(".dockerignore")));
-    for path in candidates {
-        match std::fs::read(&path) {
+    for path in own.into_iter().chain(ground.of_context(".dockerignore")) {
+        match ground.read(&path) {
             Ok(bytes) => {
                 let patterns = IgnorePatterns::parse(&bytes);
                 return patterns.map(Some).map_err(|cause| BuildError::Ignore(cause.to_string()));

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rbuild_image::store::{Store, TempDir};
 
-use crate::copy::{Fetch, Fetched, unpack_stream};
+use crate::copy::{Fetch, unpack_stream};
 use crate::error::BuildError;
 use crate::fetch::Remote;
 use crate::fetch::git::{GitUrl, is_git_url};
@@ -23,8 +24,8 @@ pub(crate) struct Arrived {
     pub(crate) folder: Option<PathBuf>,
     /// Vanishes with this.
     pub(crate) unpacked: Option<TempDir>,
-    /// The single file.
-    pub(crate) text: Option<Vec<u8>>,
+    /// The single file, from its beginning.
+    pub(crate) file: Option<Arc<File>>,
     /// Time of the commit, or of the resource: what `SOURCE_DATE_EPOCH=context` stands for (spec 2.7).
     pub(crate) epoch: Option<i64>,
 }
@@ -49,12 +50,13 @@ impl Remotes<'_> {
     /// A named context, where a file that is no archive becomes a folder with that file.
     pub(crate) fn named(&self, address: &str) -> Result<Arrived, BuildError> {
         let mut arrived = self.main(address)?;
-        if let Some(text) = arrived.text.take() {
+        if let Some(file) = arrived.file.take() {
             let temp = self.store.temp()?;
             temp.make_dir("context", 0o755)?;
             let folder = temp.path().join("context");
-            let written = std::fs::write(folder.join(SINGLE_FILE), text);
-            written.map_err(|cause| failed(address, &cause))?;
+            let copied = File::create_new(folder.join(SINGLE_FILE))
+                .and_then(|mut copy| std::io::copy(&mut &*file, &mut copy));
+            copied.map_err(|cause| failed(address, &cause))?;
             (arrived.folder, arrived.unpacked) = (Some(folder), Some(temp));
         }
         Ok(arrived)
@@ -65,7 +67,7 @@ impl Remotes<'_> {
         url.keep_git_dir = url.keep_git_dir.or(self.keep_git_dir.then_some(true));
         let checkout = self.fetch.checkout(&url).map_err(|cause| failed(address, &cause))?;
         let epoch = Some(checkout.time);
-        Ok(Arrived { folder: Some(checkout.folder()), unpacked: None, text: None, epoch })
+        Ok(Arrived { folder: Some(checkout.folder()), unpacked: None, file: None, epoch })
     }
 
     fn url(&self, address: &str) -> Result<Arrived, BuildError> {
@@ -73,15 +75,14 @@ impl Remotes<'_> {
         let head = head(&fetched.file).map_err(|cause| failed(address, &cause))?;
         let dated = Some(fetched.mtime.secs).filter(|seconds| *seconds != 0);
         if !crate::inputs::is_archive(&head) {
-            let text = text(&fetched).map_err(|cause| failed(address, &cause))?;
-            return Ok(Arrived { folder: None, unpacked: None, text: Some(text), epoch: dated });
+            return Ok(Arrived { folder: None, unpacked: None, file: Some(fetched.file), epoch: dated });
         }
         let temp = self.store.temp()?;
         let into = temp.make_dir("context", 0o755)?;
         unpack_stream(&*fetched.file, into.as_fd()).map_err(|cause| failed(address, &cause))?;
         let folder = temp.path().join("context");
         let epoch = dated.or_else(|| newest(&folder));
-        Ok(Arrived { folder: Some(folder), unpacked: Some(temp), text: None, epoch })
+        Ok(Arrived { folder: Some(folder), unpacked: Some(temp), file: None, epoch })
     }
 }
 
@@ -91,14 +92,6 @@ fn head(mut file: &File) -> std::io::Result<Vec<u8>> {
     file.take(HEAD).read_to_end(&mut head)?;
     file.rewind()?;
     Ok(head)
-}
-
-fn text(fetched: &Fetched) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let mut file = &*fetched.file;
-    file.rewind()?;
-    file.read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// Time of the newest regular file.

@@ -1,6 +1,7 @@
 //! What somebody wants built.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -122,6 +123,9 @@ pub enum NamedSource {
     Remote(String),
 }
 
+/// No Dockerfile is larger, in bytes: BuildKit's clients take no more in one message.
+pub(crate) const MAX_DOCKERFILE: u64 = 16 << 20;
+
 /// The Dockerfile.
 #[derive(Debug, Clone)]
 pub enum DockerfileArg {
@@ -131,6 +135,16 @@ pub enum DockerfileArg {
     Path(PathBuf),
     /// Its text, already read.
     Text(Vec<u8>),
+}
+
+impl DockerfileArg {
+    /// Reads the text to its end.
+    ///
+    /// # Errors
+    /// It cannot be read, or there are more than 16 MiB of it.
+    pub fn read(from: impl Read) -> io::Result<Self> {
+        crate::inputs::read_text(from).map(Self::Text)
+    }
 }
 
 /// Which steps must run although their result is known.

@@ -1,8 +1,9 @@
 //! One build under way: what its steps share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
@@ -30,6 +31,9 @@ use crate::work::Work;
 
 /// How often a step looks whether another rbuild is done with it.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// No secret is larger, in bytes, as BuildKit has it.
+const MAX_SECRET: u64 = 500 * 1024;
 
 /// What the steps of one build share: what it was made of, and what has become of it so far.
 pub(crate) struct Session<'a> {
@@ -268,7 +272,7 @@ impl<'a> Session<'a> {
         match self.request.secrets.get(id) {
             None => Ok(None),
             Some(Secret::Value(value)) => Ok(Some(value.clone())),
-            Some(Secret::File(path)) => std::fs::read(path).map(Some).map_err(|cause| {
+            Some(Secret::File(path)) => read_secret(path).map(Some).map_err(|cause| {
                 StepFailure::io(&format!("read the secret {id} from {}", path.display()), &cause)
             }),
         }
@@ -382,4 +386,13 @@ impl<'a> Session<'a> {
     pub(crate) fn seal(&self, step: StepId, layer: Published) {
         self.sealer.seal(step, layer);
     }
+}
+
+fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
+    let mut secret = Vec::new();
+    File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut secret)?;
+    if secret.len() as u64 > MAX_SECRET {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 500 KiB"));
+    }
+    Ok(secret)
 }

@@ -1,7 +1,7 @@
 //! From settings to the builder's request.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use rbuild_builder::explain::BuildId;
@@ -93,7 +93,8 @@ fn sources(settings: &BuildSettings) -> Result<(ContextArg, DockerfileArg), Fail
     let dockerfile = match &settings.dockerfile {
         DockerfileSource::Context => DockerfileArg::Default,
         DockerfileSource::Path(path) => DockerfileArg::Path(path.clone()),
-        DockerfileSource::Stdin => DockerfileArg::Text(read_stdin()?),
+        DockerfileSource::Stdin => DockerfileArg::read(io::stdin().lock())
+            .map_err(|error| Failure::new(format!("read the Dockerfile from standard input: {error}")))?,
     };
     let context = match &settings.context {
         ContextSource::Folder(path) => ContextArg::Folder(path.clone()),
@@ -101,15 +102,6 @@ fn sources(settings: &BuildSettings) -> Result<(ContextArg, DockerfileArg), Fail
         ContextSource::Stdin => ContextArg::Stdin,
     };
     Ok((context, dockerfile))
-}
-
-fn read_stdin() -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    io::stdin()
-        .lock()
-        .read_to_end(&mut text)
-        .map_err(|error| Failure::new(format!("read standard input: {error}")))?;
-    Ok(text)
 }
 
 /// Each once, however it is spelt.
