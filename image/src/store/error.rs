@@ -84,6 +84,12 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), ReadOnlyFilesystem | PermissionDenied))
     }
 
+    /// True if what was to be opened is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
+    }
+
     /// For `map_err`: the operation and the path around an error number.
     pub(crate) fn io<P: Into<PathBuf>>(action: &'static str, path: P) -> impl FnOnce(Errno) -> Self + use<P> {
         move |source| Self::Io { action, path: path.into(), source: source.into() }

@@ -13,8 +13,12 @@ const MAX_SMALL_FILE: usize = 64 << 20;
 
 impl Store {
     /// Puts a file in its place by one rename. A reader sees the old bytes or the new ones; after a loss of power it
-    /// may see an empty file, which every reader of ours takes for none.
-    pub(crate) fn write_small(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    /// may see an empty file, which every reader of ours takes for none. `path` is relative to [`Store::path`], and its
+    /// folder is there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_small(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
         loop {
             let temporary = format!("tmp/{}", unique());
             let file = fs::openat(

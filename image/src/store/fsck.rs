@@ -6,8 +6,11 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
 
-use super::{Named, Store, StoreError};
+use super::layers::layer_path;
+use super::records::record_path;
+use super::{Named, Store, StoreError, indexes};
 use crate::digest::{BlobDigest, DiffId, Digest, HashingReader, ImageId, IndexId, LayerId, RecordKey};
 use crate::layer::{self, LayerError};
 
@@ -128,13 +131,41 @@ impl Store {
             }
         }
         for key in self.record_keys()? {
-            if self.read_record(&super::records::record_path(key))?.is_none() {
+            if self.read_record(&record_path(key))?.is_none() {
                 problems.push(Problem::RecordDamaged(key));
             }
         }
         problems.sort_unstable();
         problems.dedup();
-        Ok(problems)
+        let mut there = Vec::with_capacity(problems.len());
+        for problem in problems {
+            if self.is_there(&problem)? {
+                there.push(problem);
+            }
+        }
+        Ok(there)
+    }
+
+    /// Whether what a problem is about is still in the store: another process may have removed it meanwhile.
+    pub(super) fn is_there(&self, problem: &Problem) -> Result<bool, StoreError> {
+        let path = match problem {
+            Problem::LayerUnreadable(layer)
+            | Problem::LayerChanged(layer)
+            | Problem::DiffIdWrong { layer, .. }
+            | Problem::BlobMissing { layer, .. } => layer_path(*layer),
+            Problem::BlobDamaged(name) => format!("blobs/sha256/{name}"),
+            Problem::ImageDamaged(image) | Problem::ImageIncomplete { image, .. } => {
+                format!("images/{}", image.hex())
+            }
+            Problem::IndexDamaged(index) | Problem::IndexIncomplete { index, .. } => indexes::path(*index),
+            Problem::ManifestDamaged(name) => format!("manifests/{name}"),
+            Problem::RecordDamaged(key) => record_path(*key),
+            Problem::NameDangling { name, image } => {
+                let meaning = name.parse().map_or(Ok(None), |name| self.meaning(&name))?;
+                return Ok(meaning == Some(*image));
+            }
+        };
+        Ok(self.exists(&path))
     }
 
     fn check_indexes(&self, problems: &mut Vec<Problem>) -> Result<(), StoreError> {
@@ -171,7 +202,11 @@ impl Store {
 
     fn check_diff_id(&self, id: LayerId) -> Result<Option<Problem>, StoreError> {
         let Some(remembered) = self.remembered_tar(id)? else { return Ok(None) };
-        let dir = self.open_layer(id)?;
+        let dir = match self.open_layer(id) {
+            Ok(dir) => dir,
+            Err(error) if error.is_missing() => return Ok(Some(Problem::LayerUnreadable(id))),
+            Err(error) => return Err(error),
+        };
         match layer::diff_id(dir.as_fd(), self.flavour()) {
             Ok(actual) if actual == remembered.diff_id => Ok(None),
             Ok(actual) => {
@@ -184,8 +219,11 @@ impl Store {
 
     fn check_blob(&self, name: &str) -> Result<bool, StoreError> {
         let path = format!("blobs/sha256/{name}");
-        let file = fs::openat(self.dir(), &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(StoreError::io("open", &path))?;
+        let file = match fs::openat(self.dir(), &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(StoreError::io("open", &path)(error)),
+        };
         let mut reader = HashingReader::new(File::from(file));
         io::copy(&mut reader, &mut io::sink()).map_err(|source| StoreError::Io {
             action: "read",

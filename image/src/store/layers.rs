@@ -217,13 +217,18 @@ impl Store {
         Ok(self.tree_of(id, meta)? == Some(meta.tree))
     }
 
-    /// The identity that a layer's directory has now, by the rules it was recorded with.
+    /// The identity that a layer's directory has now, by the rules it was recorded with; None if it cannot be read.
     fn tree_of(&self, id: LayerId, meta: &Meta) -> Result<Option<LayerId>, StoreError> {
         let times = match meta.origin {
             Origin::Built(times) => times,
             Origin::Foreign { .. } => OwnTimes::KeepAll,
         };
-        match layer::identity(self.open_layer(id)?.as_fd(), self.flavour(), times) {
+        let dir = match self.open_layer(id) {
+            Ok(dir) => dir,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match layer::identity(dir.as_fd(), self.flavour(), times) {
             Ok(tree) => Ok(Some(tree)),
             Err(layer::LayerError::Io { .. } | layer::LayerError::Changed { .. }) => Ok(None),
             Err(error) => Err(StoreError::layer(Some(id))(error)),

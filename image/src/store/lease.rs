@@ -54,10 +54,8 @@ impl Store {
         if !held.contains(&id) {
             // The guard of `held` also keeps our other threads from unlocking under us.
             fs::flock(&lease.lock, FlockOperation::LockShared).map_err(StoreError::io("lock", "lock"))?;
-            let line = format!("{id}\n");
-            let written =
-                rustix::io::write(&lease.file, line.as_bytes()).map_err(StoreError::io("write", &lease.name));
-            let result = written.and_then(|_| look());
+            let written = add_line(&lease.file, id).map_err(StoreError::io("write", &lease.name));
+            let result = written.and_then(|()| look());
             fs::flock(&lease.lock, FlockOperation::Unlock).map_err(StoreError::io("unlock", "lock"))?;
             let value = result?;
             held.insert(id);
@@ -163,6 +161,14 @@ impl Store {
             Err(error) => Err(StoreError::io("lock", path)(error)),
         }
     }
+}
+
+/// On a line of its own, also after one that a full disk has cut off.
+fn add_line(file: &OwnedFd, id: LayerId) -> Result<(), Errno> {
+    let line = format!("\n{id}\n");
+    let written = rustix::io::retry_on_intr(|| rustix::io::write(file, line.as_bytes()))?;
+    // Half a name protects nothing.
+    if written == line.len() { Ok(()) } else { Err(Errno::NOSPC) }
 }
 
 impl Drop for Lease {

@@ -58,6 +58,7 @@ impl Store {
     pub fn prune(&self, request: &PruneRequest<'_>) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned { bytes: self.measure(&mut Meter::default(), "tmp")?, ..Pruned::default() };
         self.sweep()?;
+        self.sweep_step_locks()?;
         pruned.bytes -= self.measure(&mut Meter::default(), "tmp")?.min(pruned.bytes);
         pruned.bytes += self.expire_failed_steps(FAILED_STEPS_STAY)?.1;
         self.prune_images(request, &mut pruned)?;

@@ -37,6 +37,15 @@ impl Store {
         self.lock_step_with(key, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// Removes the locks of killed builds on steps that nobody has made since.
+    pub(super) fn sweep_step_locks(&self) -> Result<(), StoreError> {
+        for key in self.names_in("steps")?.iter().filter_map(|name| name.parse().ok()) {
+            // Whoever gives one back removes it.
+            drop(self.try_lock_step(key)?);
+        }
+        Ok(())
+    }
+
     /// The process that makes this step, as it sees itself; None when nobody does or it just begins.
     pub fn step_holder(&self, key: RecordKey) -> Option<u32> {
         let text = self.read_small(&format!("steps/{key}")).ok()??;

@@ -231,7 +231,12 @@ fn after_a_loss_of_power_a_layer_has_to_prove_itself() {
         reboot(&store, layer.id());
     }
     fs::write(short.fs_path().join("file"), "").unwrap();
+    let gone = layer(&store, "gone");
+    reboot(&store, gone.id());
+    fs::remove_dir_all(gone.fs_path()).unwrap();
+    assert!(store.fsck().unwrap().contains(&Problem::LayerChanged(gone.id())));
     let after = open(folder.path());
+    assert!(after.layer(gone.id()).unwrap().is_none());
     assert!(after.layer(whole.id()).unwrap().is_some());
     assert!(store.path().join(format!("layers/{}/durable", whole.id())).exists());
     assert!(after.layer(durable.id()).unwrap().is_some());
@@ -283,6 +288,41 @@ fn one_step_is_made_by_one_build_at_a_time() {
     let store = open(folder.path());
     assert!(store.try_lock_step(key).unwrap().is_some());
     assert_eq!(fs::read_dir(store.path().join("steps")).unwrap().count(), 0);
+}
+
+#[test]
+fn locks_of_killed_builds_are_pruned_and_those_of_living_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, other) = (open(folder.path()), open(folder.path()));
+    let (dead, alive) = (RecordKey([1; 32]), RecordKey([2; 32]));
+    fs::write(store.path().join(format!("steps/{dead}")), "1234").unwrap();
+    let held = other.lock_step(alive).unwrap();
+    store.prune(&request(false)).unwrap();
+    assert_eq!(store.names_in("steps").unwrap(), [alive.to_string()]);
+    assert!(store.try_lock_step(alive).unwrap().is_none());
+    drop(held);
+}
+
+/// As if another process had pruned the rest while the store was read.
+#[test]
+fn what_is_gone_is_no_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let gone = LayerId([1; 32]);
+    let digest = Digest::of(b"gone");
+    for problem in [
+        Problem::LayerUnreadable(gone),
+        Problem::BlobDamaged(digest.hex()),
+        Problem::ImageDamaged(crate::digest::ImageId(digest)),
+        Problem::ManifestDamaged(digest.hex()),
+        Problem::RecordDamaged(RecordKey([1; 32])),
+        Problem::NameDangling {
+            name: "a:b".to_owned(),
+            image: super::Named::Image(crate::digest::ImageId(digest)),
+        },
+    ] {
+        assert!(!store.is_there(&problem).unwrap(), "{problem}");
+    }
 }
 
 fn image_of(store: &Store, layer: &Layer) -> crate::digest::ImageId {
