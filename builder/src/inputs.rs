@@ -122,7 +122,7 @@ impl Inputs {
         let found = find_context(store, &request.context, &remotes, cancel)?;
         let (file, beside) = read_dockerfile(&found, &request.dockerfile)?;
         let ignore = if found.remote { None } else { read_ignore(&found.ground(), beside.as_deref())? };
-        let hashes = HashCache::load(&store.path().join("files"));
+        let hashes = HashCache::load(store);
         let empty = store.path().join("empty");
         let folder = found.folder.as_deref().unwrap_or(&empty);
         if found.folder.is_none() {

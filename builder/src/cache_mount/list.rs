@@ -10,7 +10,7 @@ use rbuild_image::time::Timestamp;
 
 use super::lock::{Hold, holders};
 use super::place::{CARD, Place};
-use super::{CacheError, folder_of};
+use super::{CacheError, FOLDER, folder_of};
 
 /// A cache of the store.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ fn look(place: &Place) -> Result<Option<Cache>, CacheError> {
         Some(card) => (Some(card.id), card.owner, card.content),
         None => (None, None, None),
     };
-    let bytes = place.store().disk_usage(&format!("cache-mounts/{}", place.name))?;
+    let bytes = place.store().disk_usage(&format!("{FOLDER}/{}", place.name))?;
     let (name, path) = (place.name.clone(), place.files());
     Ok(Some(Cache { name, id, owner, start, bytes, last_used, in_use, users, path }))
 }

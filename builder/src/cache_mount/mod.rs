@@ -70,7 +70,10 @@ impl CacheIdentity<'_> {
     }
 }
 
+/// The folder of the caches, relative to the store's.
+const FOLDER: &str = "cache-mounts";
+
 /// Where the caches of a store are.
 pub(crate) fn folder_of(store: &Store) -> std::path::PathBuf {
-    store.path().join("cache-mounts")
+    store.path().join(FOLDER)
 }

@@ -10,7 +10,7 @@ use rbuild_image::store::{Store, TempDir};
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Hold, Lock};
-use super::{CacheError, CacheIdentity, folder_of};
+use super::{CacheError, CacheIdentity, FOLDER, folder_of};
 
 /// Ends the name of the file that says what a cache is.
 pub(super) const CARD: &str = ".json";
@@ -138,14 +138,11 @@ impl Place {
 
     /// Writes down what the cache is, unless that is known.
     pub(super) fn label(&self, card: &Card) -> Result<(), CacheError> {
-        let path = self.beside(CARD);
-        if path.exists() {
+        if self.beside(CARD).exists() {
             return Ok(());
         }
-        let temp = self.store.temp()?;
-        let new = temp.path().join("card");
         let json = serde_json::to_vec(card).expect("strings and numbers");
-        fs::write(&new, json).and_then(|()| fs::rename(&new, &path)).map_err(CacheError::io("write", &path))
+        Ok(self.store.write_small(&format!("{FOLDER}/{}{CARD}", self.name), &json)?)
     }
 }
 

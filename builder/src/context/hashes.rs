@@ -10,14 +10,16 @@
 
 use std::cmp::Ordering as CmpOrdering;
 use std::collections::HashMap;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rbuild_image::store::{Store, StoreError};
+
 use super::meta::{FileTime, Inode, Meta};
 
+/// Its name in the store.
+const FILE: &str = "files";
 /// Changes with every change of the format.
 const MAGIC: &[u8; 8] = b"rbhash\0\x02";
 const ENTRY_SIZE: usize = 93;
@@ -62,7 +64,8 @@ impl Stamp {
 /// Content hashes of files by their metadata, kept in a file between builds.
 #[derive(Debug, Default)]
 pub struct HashCache {
-    path: Option<PathBuf>,
+    /// Whose file [`FILE`] it is.
+    store: Option<Store>,
     /// Read when the first file is asked for: most instructions are no COPY.
     loaded: OnceLock<Table>,
     learned: Mutex<HashMap<Inode, (Stamp, Known)>>,
@@ -82,13 +85,13 @@ impl HashCache {
     /// The memory of earlier builds. A file that is missing, damaged or of another version is an empty memory: all
     /// that it costs is reading files again.
     #[must_use]
-    pub fn load(path: &Path) -> Arc<Self> {
-        Arc::new(Self { path: Some(path.to_owned()), today: days(now()), ..Self::default() })
+    pub fn load(store: &Store) -> Arc<Self> {
+        Arc::new(Self { store: Some(store.clone()), today: days(now()), ..Self::default() })
     }
 
     fn loaded(&self) -> &Table {
         self.loaded.get_or_init(|| {
-            let bytes = self.path.as_ref().and_then(|path| std::fs::read(path).ok());
+            let bytes = self.store.as_ref().and_then(|store| std::fs::read(store.path().join(FILE)).ok());
             bytes.and_then(Table::new).unwrap_or_default()
         })
     }
@@ -97,22 +100,13 @@ impl HashCache {
     ///
     /// # Errors
     /// The file cannot be written; the old one is then still in place.
-    pub fn save(&self) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
+    pub fn save(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.store else { return Ok(()) };
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         if learned.is_empty() && !self.stale.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let bytes = self.encode(&learned);
-        let temporary = path.with_extension(format!("tmp{}", std::process::id()));
-        let written = std::fs::File::create(&temporary)
-            .and_then(|mut file| file.write_all(&bytes))
-            .and_then(|()| std::fs::rename(&temporary, path));
-        if written.is_err() {
-            // The error that matters is the first one.
-            let _ = std::fs::remove_file(&temporary);
-        }
-        written
+        store.write_small(FILE, &self.encode(&learned))
     }
 
     /// What is known about a file that looks like this. `immutable` are the files of layers.
@@ -294,8 +288,18 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use rbuild_image::layer::Flavour;
+
     use super::*;
     use crate::context::meta::Kind;
+
+    fn store(dir: &tempfile::TempDir) -> (Store, PathBuf) {
+        let store = Store::open(dir.path(), Flavour::User).unwrap();
+        let path = store.path().join(FILE);
+        (store, path)
+    }
 
     fn meta(number: u64, changed: i64) -> Meta {
         Meta {
@@ -320,12 +324,12 @@ mod tests {
     #[test]
     fn remembers_between_builds() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("hashes");
-        let first = HashCache::load(&path);
+        let (store, path) = store(&dir);
+        let first = HashCache::load(&store);
         first.learn(&meta(1, 100), false, now(), known(1));
         first.learn(&meta(2, 100), false, now(), known(2));
         first.save().unwrap();
-        let second = HashCache::load(&path);
+        let second = HashCache::load(&store);
         assert_eq!(second.get(&meta(1, 100), false), Some(known(1)));
         assert_eq!(second.get(&meta(2, 100), false), Some(known(2)));
         assert_eq!(second.get(&meta(1, 101), false), None, "changed since");
@@ -333,22 +337,22 @@ mod tests {
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();
         second.save().unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before, "nothing new");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(store.path().join("tmp")).unwrap().count(), 0);
     }
 
     #[test]
     fn finds_each_of_many() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("hashes");
+        let (store, _) = store(&dir);
         for turn in 0..3 {
-            let cache = HashCache::load(&path);
+            let cache = HashCache::load(&store);
             // Every third in each turn, so that what is new lies between what was there.
             (0..50).map(|step| step * 3 + turn).for_each(|n| {
                 cache.learn(&meta(n * 7, 100), false, now(), known(u8::try_from(n).unwrap()));
             });
             cache.save().unwrap();
         }
-        let cache = HashCache::load(&path);
+        let cache = HashCache::load(&store);
         for n in 0..150 {
             assert_eq!(cache.get(&meta(n * 7, 100), false), Some(known(u8::try_from(n).unwrap())), "{n}");
             assert_eq!(cache.get(&meta(n * 7 + 1, 100), false), None, "{n}");
@@ -368,15 +372,15 @@ mod tests {
     #[test]
     fn damage_empties_the_memory() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("hashes");
-        let cache = HashCache::load(&path);
+        let (store, path) = store(&dir);
+        let cache = HashCache::load(&store);
         cache.learn(&meta(1, 100), false, now(), known(1));
         cache.save().unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[60] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(HashCache::load(&path).get(&meta(1, 100), false), None);
+        assert_eq!(HashCache::load(&store).get(&meta(1, 100), false), None);
         std::fs::write(&path, &bytes[..10]).unwrap();
-        assert_eq!(HashCache::load(&path).get(&meta(1, 100), false), None);
+        assert_eq!(HashCache::load(&store).get(&meta(1, 100), false), None);
     }
 }

@@ -185,9 +185,7 @@ fn note(store: &Store, line: &str) -> Result<(), RoomError> {
 }
 
 fn write(store: &Store, line: &str) -> Result<(), RoomError> {
-    let (temp, path) = (store.temp()?, store.path().join("room"));
-    let new = temp.path().join("room");
-    fs::write(&new, line).and_then(|()| fs::rename(&new, &path)).map_err(RoomError::io("write", &path))
+    Ok(store.write_small("room", line.as_bytes())?)
 }
 
 fn lock(store: &Store) -> Result<Option<File>, RoomError> {

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use rbuild_image::layer::Flavour;
+use rbuild_image::store::Store;
 use rbuild_parser::plan::Copy;
 
 use super::ground::{Ground, copy, make, octal};
@@ -44,13 +46,13 @@ fn a_warm_digest_reads_nothing_but_sees_every_change() {
     let mut ground = Ground::new();
     make(&ground.context(), "a=1 644\nb=2 644");
     std::thread::sleep(Duration::from_millis(40));
-    let path = ground.context().with_file_name("hashes");
-    ground.hashes = HashCache::load(&path);
+    let store = Store::open(&ground.context().with_file_name("store"), Flavour::User).unwrap();
+    ground.hashes = HashCache::load(&store);
     let all = copy(&["/"], "/");
     let first = ground.digest(&all);
     ground.hashes.save().unwrap();
-    assert!(fs::metadata(&path).unwrap().len() > 2 * 93);
-    ground.hashes = HashCache::load(&path);
+    assert!(fs::metadata(store.path().join("files")).unwrap().len() > 2 * 93);
+    ground.hashes = HashCache::load(&store);
     assert_eq!(ground.digest(&all), first);
     ground.hashes.save().unwrap();
     // The same size and time: only the change time tells.
