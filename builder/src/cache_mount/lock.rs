@@ -60,11 +60,6 @@ impl Lock {
         Err(CacheError::Interrupted)
     }
 
-    /// Lets others in who want to share. Not in one step: they may have come in between.
-    pub(super) fn share(&self) -> Result<(), CacheError> {
-        self.file.lock_shared().map_err(CacheError::io("lock", &self.path))
-    }
-
     /// Remembers that the cache was used now.
     pub(super) fn touch(&self) {
         // Only the order of pruning depends on it.

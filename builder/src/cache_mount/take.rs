@@ -69,9 +69,9 @@ pub(crate) fn take<E: From<CacheError>>(
         // One that others use at the moment is left to them.
         (Sharing::Shared, Start::Anew) => {
             let (place, lock) = first_unused(store, &name)?;
-            let taken = exclusive(place, lock, wish, fill)?;
-            taken._lock.share()?;
-            Ok(taken)
+            drop(exclusive(place.clone(), lock, wish, fill)?);
+            // Whoever comes in between shares it, too.
+            shared(place, wish, |_| Ok(()))
         }
         (Sharing::Private, _) => {
             let (place, lock) = first_unused(store, &name)?;
