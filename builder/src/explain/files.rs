@@ -1,6 +1,6 @@
 //! Two lists of files, side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::change::{FileChange, FileChanges};
 use crate::context::Kind;
@@ -13,24 +13,23 @@ type Name<'a> = (u32, &'a [u8]);
 pub(super) fn compare(before: &[FileRecord], after: &[FileRecord]) -> FileChanges {
     let (old, new) = (by_name(before), by_name(after));
     let mut changes = Vec::new();
-    let mut added: Vec<&FileRecord> = Vec::new();
+    // Those that look the same together, by name: of these the first that was removed became the first that was added.
+    let mut added: BTreeMap<Look, VecDeque<&FileRecord>> = BTreeMap::new();
     for (name, file) in &new {
         match old.get(name) {
-            None => added.push(file),
+            None => added.entry(look(file)).or_default().push_back(file),
             Some(earlier) => changes.extend(difference(earlier, file)),
         }
     }
     let removed = old.iter().filter(|(name, _)| !new.contains_key(*name)).map(|(_, file)| *file);
     for file in removed {
-        match added.iter().position(|other| is_same_file(file, other)) {
-            Some(at) => {
-                let to = added.remove(at);
-                changes.push(FileChange::Renamed { path: show(file), to: show(to) });
-            }
-            None => changes.push(FileChange::Removed { path: show(file) }),
-        }
+        let same = added.get_mut(&look(file)).filter(|_| file.kind == Kind::File);
+        changes.push(match same.and_then(VecDeque::pop_front) {
+            Some(to) => FileChange::Renamed { path: show(file), to: show(to) },
+            None => FileChange::Removed { path: show(file) },
+        });
     }
-    changes.extend(added.into_iter().map(|file| FileChange::Added { path: show(file) }));
+    changes.extend(added.into_values().flatten().map(|file| FileChange::Added { path: show(file) }));
     changes.sort_by(|a, b| a.path().cmp(b.path()));
     FileChanges { of: new.len(), changes }
 }
@@ -41,10 +40,11 @@ fn by_name(files: &[FileRecord]) -> BTreeMap<Name<'_>, &FileRecord> {
     named.map(|file| ((file.source, &file.path[..]), file)).collect()
 }
 
-fn is_same_file(a: &FileRecord, b: &FileRecord) -> bool {
-    a.kind == Kind::File
-        && (a.kind, a.mode, a.uid, a.gid, a.size, a.content, a.rest)
-            == (b.kind, b.mode, b.uid, b.gid, b.size, b.content, b.rest)
+/// All of a file but its name.
+type Look = (Kind, [u32; 3], u64, [u8; 32], [u8; 32]);
+
+fn look(file: &FileRecord) -> Look {
+    (file.kind, [file.mode, file.uid, file.gid], file.size, file.content, file.rest)
 }
 
 fn difference(before: &FileRecord, after: &FileRecord) -> Vec<FileChange> {
@@ -143,6 +143,26 @@ mod tests {
         assert_eq!(
             found.changes,
             [FileChange::Removed { path: "a".into() }, FileChange::Added { path: "b".into() }]
+        );
+    }
+
+    #[test]
+    fn files_that_look_the_same_are_renamed_in_their_order_and_folders_never() {
+        let dir = |path: &str| FileRecord { kind: Kind::Dir, ..file(path, 0) };
+        let found = compare(
+            &[dir("a"), file("a/1", 1), file("a/2", 1), file("a/3", 1)],
+            &[dir("b"), file("b/1", 1), file("b/2", 1)],
+        );
+        let renamed = |path: &str, to: &str| FileChange::Renamed { path: path.into(), to: to.into() };
+        assert_eq!(
+            found.changes,
+            [
+                FileChange::Removed { path: "a".into() },
+                renamed("a/1", "b/1"),
+                renamed("a/2", "b/2"),
+                FileChange::Removed { path: "a/3".into() },
+                FileChange::Added { path: "b".into() },
+            ]
         );
     }
 }

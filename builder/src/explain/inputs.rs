@@ -10,6 +10,9 @@ use crate::copy::FileRecord;
 
 /// Fast: this is on the way of a step that runs.
 const LEVEL: i32 = 1;
+/// More than the names of all files in the world's largest repositories, in bytes. What came from a cache elsewhere may
+/// inflate to anything.
+const MAX_PLAIN: u64 = 1 << 30;
 const MAGIC: &[u8] = b"rbuild inputs 1\n";
 
 /// A set of files that went into a key as one digest.
@@ -40,7 +43,7 @@ pub(crate) fn encode(sets: &[Selected]) -> Option<Vec<u8>> {
 /// The set with that digest. None if it is not there, or cannot be read.
 pub(super) fn decode(bytes: &[u8], content: &str) -> Option<Vec<FileRecord>> {
     let mut plain = Vec::new();
-    zstd::Decoder::new(bytes).ok()?.read_to_end(&mut plain).ok()?;
+    zstd::Decoder::new(bytes).ok()?.take(MAX_PLAIN).read_to_end(&mut plain).ok()?;
     let mut rest = plain.strip_prefix(MAGIC)?;
     while !rest.is_empty() {
         let found = take_bytes(&mut rest)? == content.as_bytes();
