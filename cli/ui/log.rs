@@ -119,6 +119,14 @@ fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Text of ours that quotes a Dockerfile or a name, as a terminal may see it: as many characters as before, so that
+/// marks below a line stay below what they mark.
+pub(super) fn quoted(text: &str) -> String {
+    let shown =
+        |c: char| if is_hidden(c) && !matches!(c, '\t' | '\n') { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// A line as text: what a carriage return overwrote is dropped, escape sequences and control characters too,
 /// so that no program can move the cursor of the view that it is shown in.
 pub(super) fn visible(line: &[u8]) -> String {
@@ -213,6 +221,11 @@ mod tests {
         let log = b"\x1b[2J\x1b[1;31mred\x1b[?25l\n\x1b]0;t\x07a\tb\r\n10%\r20%\n\x1b[>4;1mx";
         assert_eq!(harmless(log, true), "\x1b[1;31mred\na\tb\n20%\nx\x1b[0m");
         assert_eq!(harmless(log, false), "red\na\tb\n20%\nx");
+    }
+
+    #[test]
+    fn what_is_quoted_keeps_its_length() {
+        assert_eq!(quoted("a\tb\n\x1b[2J\u{202e}c"), "a\tb\n\u{fffd}[2J\u{fffd}c");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use rbuild_parser::{ExcerptLine, LineRange, Source, excerpt};
 use serde_json::{Value, json};
 
 use super::Style;
-use super::log::harmless;
+use super::log::{harmless, quoted};
 
 /// What went wrong in a build.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +68,7 @@ impl Report {
     pub(crate) fn text(&self, style: Style) -> String {
         let mut out = String::new();
         if let Some((title, log)) = &self.step {
-            let _ = write!(out, "------\n > {title}:\n{}", harmless(log, style.has_color()));
+            let _ = write!(out, "------\n > {}:\n{}", quoted(title), harmless(log, style.has_color()));
             if !out.ends_with('\n') {
                 out.push('\n');
             }
@@ -78,9 +78,9 @@ impl Report {
             if let Some(place) = &problem.place {
                 out.push_str(&place.excerpt(style));
             }
-            let _ = writeln!(out, "{} failed to solve: {}", style.error("ERROR:"), problem.message);
+            let _ = writeln!(out, "{} failed to solve: {}", style.error("ERROR:"), quoted(&problem.message));
             if let Some(help) = &problem.help {
-                let _ = writeln!(out, "{} {help}", style.hint("help:"));
+                let _ = writeln!(out, "{} {}", style.hint("help:"), quoted(help));
             }
         }
         out
@@ -133,7 +133,7 @@ impl Place {
         for ExcerptLine { number, marked, text } in shown {
             let text = text.strip_suffix('\r').unwrap_or(text);
             let arrows = if marked { style.error(">>>") } else { "   ".to_owned() };
-            let _ = writeln!(out, " {number:3} | {arrows} {text}");
+            let _ = writeln!(out, " {number:3} | {arrows} {}", quoted(text));
             if marked && let Some(marks) = self.marks(number, text) {
                 let _ = writeln!(out, "     |     {}", style.error(&marks));
             }
@@ -178,6 +178,21 @@ mod tests {
             "Dockerfile:3\n--------------------\n   1 |     FROM scratch\n   2 |     \n   3 | >>> COPY --frm=x a b\n     \
              |          ^^^^^\n   4 |     RUN a \\\n   5 |       b\n--------------------\n"
         );
+    }
+
+    #[test]
+    fn a_dockerfile_moves_no_cursor() {
+        let place = Place {
+            file: "Dockerfile".into(),
+            text: "RUN \x1b[2J\n".into(),
+            lines: (1, 1),
+            ..Place::default()
+        };
+        let report = Report {
+            problems: vec![Problem { message: "no \x1b[1A".into(), place: Some(place), help: None }],
+            step: Some(("RUN \x1b[2J".into(), Vec::new())),
+        };
+        assert!(!report.text(Style::new(false)).contains('\x1b'));
     }
 
     #[test]
