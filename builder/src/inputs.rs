@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rbuild_image::store::{Store, TempDir};
 use rbuild_parser::Dockerfile;
+use rbuild_parser::go::parse_bool;
 use rbuild_parser::pattern::IgnorePatterns;
 use rbuild_parser::plan::{self, Epoch, Options};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -170,7 +171,7 @@ impl Inputs {
 /// `BUILDKIT_CONTEXT_KEEP_GIT_DIR`, a build argument.
 fn keeps_git_dir(request: &Request) -> bool {
     let value = request.options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-    value.is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    value.is_some_and(|value| parse_bool(value) == Some(true))
 }
 
 fn open_named(

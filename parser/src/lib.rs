@@ -17,6 +17,7 @@
 //! - [`plan`]: stages are linked and expanded, and what has no effect on files is folded into the
 //!   configuration that the others see.
 //! - [`lint`]: what could be built but should be written differently; [`fix`] writes it.
+//! - [`go`]: how Go writes and reads values, which BuildKit's messages and flags are made of.
 //! - [`graph`]: a plan as a drawing; [`outline`]: what a file offers and takes.
 //!
 //! For errors, `excerpt` knows which lines to show, and `suggest` what might have been meant.
@@ -31,7 +32,7 @@ mod directive;
 mod excerpt;
 pub mod expand;
 pub mod fix;
-mod go;
+pub mod go;
 mod grammar;
 pub mod graph;
 mod instruction;

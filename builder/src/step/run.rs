@@ -3,6 +3,7 @@
 use rbuild_image::layer::{Author, OwnTimes};
 use rbuild_image::store::MAX_FOLDERS;
 use rbuild_image::time::Timestamp;
+use rbuild_parser::go::quote;
 use rbuild_parser::plan::{Run, Step};
 use rbuild_runtime::sandbox::{self, Exit, Io, Mount, Rootfs, Spec, Stdio};
 
@@ -81,7 +82,7 @@ fn make(
     }
     Err(StepFailure::new(format!(
         "process {} did not complete successfully: exit code: {}",
-        go_quoted(&run.argv.join(" ")),
+        quote(&run.argv.join(" ")),
         exit.code()
     ))
     .exit(exit.code()))
@@ -162,30 +163,11 @@ fn describe(failure: StepFailure, run: &Run) -> StepFailure {
         Some(code @ (126 | 127)) => StepFailure {
             message: format!(
                 "process {} did not complete successfully: exit code: {code}: {}",
-                go_quoted(&run.argv.join(" ")),
+                quote(&run.argv.join(" ")),
                 failure.message
             ),
             ..failure
         },
         _ => failure,
     }
-}
-
-/// Go's `%q`, as far as command lines need it.
-fn go_quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -6,7 +6,7 @@ use super::csv;
 use super::flags::{Flag, Flags, Takes};
 use super::heredoc::marker;
 use crate::diagnostic::Diagnostic;
-use crate::go::quote;
+use crate::go::{parse_bool, quote};
 use crate::instruction::{Command, Device, Field, Heredoc, Invocation, Mount, Network, Run, Security};
 use crate::lines::Logical;
 use crate::source::{Spanned, Text};
@@ -109,13 +109,8 @@ fn device(value: &str) -> Result<Device, Diagnostic> {
     Ok(device)
 }
 
-/// Go's `strconv.ParseBool`.
 fn boolean(value: &str) -> Result<bool, Diagnostic> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Diagnostic::new(format!("invalid value for required: {value}"))),
-    }
+    parse_bool(value).ok_or_else(|| Diagnostic::new(format!("invalid value for required: {value}")))
 }
 
 impl Run {

@@ -1,5 +1,7 @@
 //! Addresses of repositories, with what is wanted of them (Dockerfile reference, ADD; BuildKit's `gitutil`).
 
+use rbuild_parser::go::parse_bool;
+
 use super::GitError;
 
 /// A repository and what of it is wanted.
@@ -137,13 +139,12 @@ fn conflict(what: &str) -> GitError {
     GitError::Url(format!("{what} conflicts: it is given twice in the git URL"))
 }
 
-/// As Go's `strconv.ParseBool`; nothing at all means yes.
+/// Nothing at all means yes.
 fn switch(key: &str, value: &str) -> Result<bool, GitError> {
-    match value {
-        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(GitError::Url(format!("invalid {key} value: {value:?}"))),
+    if value.is_empty() {
+        return Ok(true);
     }
+    parse_bool(value).ok_or_else(|| GitError::Url(format!("invalid {key} value: {value:?}")))
 }
 
 fn unescape(text: &str) -> String {
