@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rbuild_image::layer::Owner;
+use rbuild_image::store::Layer;
 use rbuild_parser::plan::{Copy, Mount, MountKind, Root, Run};
 use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 
@@ -112,7 +114,11 @@ pub(crate) fn attach(
     let mut attached = Attached { caches, ..Attached::default() };
     for (number, mount) in run.mounts.iter().enumerate() {
         match &mount.kind {
-            MountKind::Bind { .. } => bind(session, mount, making, number, &mut attached)?,
+            MountKind::Bind { from, source, writable } => {
+                let layer = session.layer(materialize(session, &files(from, source), Top::Shown)?)?;
+                let scratch = writable.then(|| making.folder(&format!("bind-{number}"))).transpose()?;
+                attached.push(mount, bound(&layer, scratch), !writable);
+            }
             MountKind::Cache { readonly, .. } => {
                 if let Some(source) = attached.caches.source(session, mount)? {
                     attached.push(mount, source, *readonly);
@@ -122,7 +128,9 @@ pub(crate) fn attach(
                 attached.push(mount, MountSource::Tmpfs { size: *size, mode: 0o755 }, false);
             }
             MountKind::Secret { .. } => secret(session, mount, &mut attached)?,
-            MountKind::Ssh { .. } => ssh(session, mount, making, number, &mut attached)?,
+            MountKind::Ssh { .. } => {
+                ssh(session, mount, || making.folder(&format!("ssh-{number}")), &mut attached)?;
+            }
         }
     }
     Ok(attached)
@@ -135,31 +143,14 @@ impl Attached {
     }
 }
 
-fn bind(
-    session: &Session<'_>,
-    mount: &Mount,
-    making: &Making<'_>,
-    number: usize,
-    attached: &mut Attached,
-) -> Result<(), StepFailure> {
-    let MountKind::Bind { from, source, writable } = &mount.kind else { return Ok(()) };
-    let layer = session.layer(materialize(session, &files(from, source), Top::Shown)?)?;
-    let shown = if *writable {
-        MountSource::Discard {
-            lowers: vec![layer.fs_path()],
-            source: BOUND.to_owned(),
-            scratch: making.folder(&format!("bind-{number}"))?,
+/// The files of a bind mount. What is written to them goes to `scratch`, if there is one, and is thrown away with it.
+fn bound(layer: &Layer, scratch: Option<PathBuf>) -> MountSource {
+    match scratch {
+        Some(scratch) => {
+            MountSource::Discard { lowers: vec![layer.fs_path()], source: BOUND.to_owned(), scratch }
         }
-    } else {
-        MountSource::Bind(below(&layer.fs_path()))
-    };
-    attached.push(mount, shown, !writable);
-    Ok(())
-}
-
-/// The files of a bind mount inside of their layer.
-fn below(fs: &std::path::Path) -> PathBuf {
-    fs.join(BOUND.trim_start_matches('/'))
+        None => MountSource::Bind(layer.fs_path().join(BOUND.trim_start_matches('/'))),
+    }
 }
 
 fn secret(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Result<(), StepFailure> {
@@ -182,8 +173,7 @@ fn secret(session: &Session<'_>, mount: &Mount, attached: &mut Attached) -> Resu
 fn ssh(
     session: &Session<'_>,
     mount: &Mount,
-    making: &Making<'_>,
-    number: usize,
+    folder: impl FnOnce() -> Result<PathBuf, StepFailure>,
     attached: &mut Attached,
 ) -> Result<(), StepFailure> {
     let MountKind::Ssh { id, required, mode, uid, gid } = &mount.kind else { return Ok(()) };
@@ -199,9 +189,8 @@ fn ssh(
         return Ok(());
     };
     let owners = session.store.flavour().owners();
-    let owner =
-        SocketOwner { mode: *mode, owner: rbuild_image::layer::Owner { uid: *uid, gid: *gid }, owners };
-    let socket = AgentSocket::open(&making.folder(&format!("ssh-{number}"))?, agent, owner)
+    let owner = SocketOwner { mode: *mode, owner: Owner { uid: *uid, gid: *gid }, owners };
+    let socket = AgentSocket::open(&folder()?, agent, owner)
         .map_err(|cause| StepFailure::io(&format!("make a socket for the SSH agent {id:?}"), &cause))?;
     attached.push(mount, MountSource::Bind(socket.path().to_owned()), false);
     attached.agents.push(socket);
