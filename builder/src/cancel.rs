@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often is looked whether another process is done with something.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Shared between a build and whoever may end it. Clones are the same token.
 #[derive(Clone, Default)]
@@ -42,6 +46,18 @@ impl Cancel {
     #[must_use]
     pub fn requested(&self) -> bool {
         self.0.requested.load(Ordering::SeqCst)
+    }
+
+    /// Asks again and again until there is an answer; None if the token was used before. Nothing can end the kernel's
+    /// own waiting for a lock.
+    pub(crate) fn wait_for<T, E>(&self, ask: impl Fn() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
+        while !self.requested() {
+            if let Some(answer) = ask()? {
+                return Ok(Some(answer));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(None)
     }
 
     /// Calls `end` when the token is used, for as long as the guard lives. Called at once if it already was.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use rbuild_image::digest::{LayerId, RecordKey};
 use rbuild_image::layer::{Known, OwnTimes, View};
@@ -28,9 +28,6 @@ use crate::seal::Seal;
 use crate::step::{StepFailure, Top, linked, materialize};
 use crate::tidy::Tidier;
 use crate::work::Work;
-
-/// How often a step looks whether another rbuild is done with it.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// No secret is larger, in bytes, as BuildKit has it.
 const MAX_SECRET: u64 = 500 * 1024;
@@ -347,19 +344,17 @@ impl<'a> Session<'a> {
 
     /// Waits until no other rbuild runs the step under this key.
     pub(crate) fn lock_step(&self, key: RecordKey, step: usize) -> Result<StepLock, StepFailure> {
-        let mut told = false;
-        // The kernel's own waiting could not be ended by a cancelled build.
-        while !self.cancel.requested() {
-            if let Some(lock) = self.store.try_lock_step(key).map_err(StepFailure::store)? {
-                return Ok(lock);
+        let told = Once::new();
+        let take = || -> Result<_, StepFailure> {
+            let lock = self.store.try_lock_step(key).map_err(StepFailure::store)?;
+            if lock.is_none() {
+                let holder = self.store.step_holder(key);
+                told.call_once(|| self.observer.on(Event::Waiting { step, holder }));
             }
-            if !told {
-                self.observer.on(Event::Waiting { step, holder: self.store.step_holder(key) });
-                told = true;
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-        Err(StepFailure::new("interrupted while another rbuild ran the step".to_owned()))
+            Ok(lock)
+        };
+        let interrupted = || StepFailure::new("interrupted while another rbuild ran the step");
+        self.cancel.wait_for(take)?.ok_or_else(interrupted)
     }
 
     /// Makes the layer of a step that nothing else waits for, and begins the archive with it where one is asked for.

@@ -4,12 +4,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::CacheError;
-
-/// How often a build looks whether a cache is free. The kernel's own waiting could not be ended by Ctrl-C.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+use crate::cancel::LOOK_AGAIN;
 
 /// How a cache is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,6 @@ use std::fs::{self, File, FileTimes, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rbuild_image::store::{Store, StoreError};
@@ -19,9 +18,6 @@ use rbuild_image::store::{Store, StoreError};
 use super::program::Program;
 use super::url::GitUrl;
 use crate::cancel::Cancel;
-
-/// How often is looked whether another process is done with a mirror.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why there is no checkout.
 #[derive(Debug, thiserror::Error)]
@@ -168,21 +164,18 @@ impl Git {
         }
     }
 
-    /// One process at a time works on a mirror; the lock ends with the file. The kernel's own waiting could not be ended
-    /// by a cancelled build, and another process may fetch for long.
+    /// One process at a time works on a mirror; the lock ends with the file.
     fn lock(&self, home: &Path) -> Result<File, GitError> {
         let path = home.join("lock");
         let file = File::create(&path).map_err(io_error("create", &path))?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if self.program.is_cancelled() => {
-                    return Err(io_error("lock", &path)(io::ErrorKind::Interrupted.into()));
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(LOOK_AGAIN),
-                Err(TryLockError::Error(cause)) => return Err(io_error("lock", &path)(cause)),
-            }
-        }
+        let take = || match file.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => Err(cause),
+        };
+        let taken = self.program.cancel().wait_for(take).map_err(io_error("lock", &path))?;
+        taken.ok_or_else(|| io_error("lock", &path)(io::ErrorKind::Interrupted.into()))?;
+        Ok(file)
     }
 
     /// The commit that a reference stands for.

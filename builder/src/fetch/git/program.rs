@@ -35,9 +35,9 @@ impl Program {
         Self { protocols: "file", agent: None, cancel: self.cancel.clone() }
     }
 
-    /// Whether what goes on is to end.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.cancel.requested()
+    /// What ends it.
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     /// Runs git, and gives what it says on standard output.
@@ -60,7 +60,7 @@ impl Program {
     /// How it ended, and what it wrote. Its streams are files in memory: of a git that was ended, programs that it has
     /// started may live on for a while, and the end of a pipe would have to be waited for.
     fn run_to_end(&self, dir: &Path, args: &[&str]) -> io::Result<(ExitStatus, String, String)> {
-        if self.is_cancelled() {
+        if self.cancel.requested() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let file = || rustix::fs::memfd_create("git", MemfdFlags::CLOEXEC).map(File::from);
