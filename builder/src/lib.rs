@@ -58,6 +58,7 @@ pub mod room;
 mod schedule;
 mod seal;
 mod session;
+mod standby;
 mod step;
 mod tidy;
 mod work;

@@ -25,6 +25,7 @@ use crate::output::{Early, Ready};
 use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
 use crate::seal::Seal;
+use crate::standby::Standbys;
 use crate::step::{StepFailure, Top, linked, materialize};
 use crate::tidy::Tidier;
 use crate::work::Work;
@@ -42,6 +43,8 @@ pub(crate) struct Session<'a> {
     ready: Mutex<Option<Ready>>,
     folders: Mutex<BTreeMap<String, Chain>>,
     used_caches: Mutex<BTreeSet<String>>,
+    /// Sandboxes that wait for programs of steps.
+    pub(crate) standbys: Standbys,
     /// Removes what steps leave behind.
     pub(crate) tidier: Tidier,
     /// See [`Session::mount_points`]; goes after the last sandbox.
@@ -112,6 +115,7 @@ impl<'a> Session<'a> {
             folders: Mutex::default(),
             used_caches: Mutex::default(),
             mount_points: OnceLock::new(),
+            standbys: Standbys::default(),
             tidier: Tidier::default(),
             purpose: Purpose::Build,
         }
@@ -340,6 +344,14 @@ impl<'a> Session<'a> {
             Some(bytes) => self.store.put_inputs(key, &bytes).map_err(StepFailure::store),
             None => Ok(()),
         }
+    }
+
+    /// Whether another RUN of the step's stage may come after it.
+    pub(crate) fn expects_run_after(&self, step: &Step) -> bool {
+        let later = &self.work.steps[step.id.0 as usize + 1..];
+        later.iter().any(|later| {
+            matches!(later.op, Op::Run(_)) && later.stage == step.stage && later.platform == step.platform
+        })
     }
 
     /// Waits until no other rbuild runs the step under this key.

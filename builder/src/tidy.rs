@@ -2,7 +2,7 @@
 //!
 //! What a step leaves behind takes a fifth of a small step's time to remove: the kernel takes a sandbox apart, and
 //! every folder and file that goes is written to the file system's journal. The next step needs none of that, so it is
-//! done on a thread of its own, in the order in which it was handed in.
+//! done on a thread of its own, in the order in which it was handed in. So is what the next step may find done.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,7 @@ struct Sandboxes {
 
 enum Leftover {
     Sandbox(Child),
+    Errand(Box<dyn FnOnce() + Send>),
     Other(Box<dyn Send>),
 }
 
@@ -39,6 +40,11 @@ impl Tidier {
     /// Drops something when there is time.
     pub(crate) fn tidy(&self, leftover: impl Send + 'static) {
         self.hand_in(Leftover::Other(Box::new(leftover)));
+    }
+
+    /// Does something that nobody depends on.
+    pub(crate) fn run(&self, errand: impl FnOnce() + Send + 'static) {
+        self.hand_in(Leftover::Errand(Box::new(errand)));
     }
 
     /// Waits for the end of a sandbox in which no process is left.
@@ -68,9 +74,10 @@ impl Tidier {
             Some(work) => work.queue.send(leftover).err().map(|refused| refused.0),
             None => Some(leftover),
         };
-        // Nobody does it for us.
-        if let Some(leftover) = refused {
-            tidy_up(leftover, &self.sandboxes);
+        match refused {
+            None | Some(Leftover::Errand(_)) => {}
+            // Nobody does it for us.
+            Some(leftover) => tidy_up(leftover, &self.sandboxes),
         }
     }
 }
@@ -104,6 +111,7 @@ fn tidy_up(leftover: Leftover, sandboxes: &Sandboxes) {
             *sandboxes.lock() -= 1;
             sandboxes.changed.notify_all();
         }
+        Leftover::Errand(errand) => errand(),
         Leftover::Other(other) => drop(other),
     }
 }

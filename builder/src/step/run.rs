@@ -30,7 +30,7 @@ pub(crate) fn perform(
     find_or_make(session, step, parent, key, |making, log| {
         session.keep_inputs(digest, &files)?;
         let started = Timestamp::now_of_files();
-        let caches = make(session, run, making, log, !session.may_use_cache(step))?;
+        let caches = make(session, step, run, making, log)?;
         making.normalize(session, Author::Process)?;
         caches.commit()?;
         Ok(OwnTimes::IgnoreSince(started))
@@ -69,14 +69,14 @@ pub(crate) fn hostname<'a>(session: &Session<'a>) -> &'a str {
 /// Runs the process. Its changes are in the layer that is being made, and in the caches that are returned.
 fn make(
     session: &Session<'_>,
+    step: &Step,
     run: &Run,
     making: &Making<'_>,
     log: &mut StepLog<'_>,
-    without_cache: bool,
 ) -> Result<Caches, StepFailure> {
-    let attached = mounts::attach(session, run, making, without_cache)?;
+    let attached = mounts::attach(session, run, making, !session.may_use_cache(step))?;
     let spec = spec(session, run, making, attached.mounts, attached.env)?;
-    let exit = run_to_end(session, run, &spec, log).map_err(|failure| describe(failure, run))?;
+    let exit = run_to_end(session, step, run, &spec, log).map_err(|failure| describe(failure, run))?;
     if exit.success() {
         return Ok(attached.caches);
     }
@@ -129,6 +129,7 @@ fn rootfs(session: &Session<'_>, making: &Making<'_>) -> Result<Rootfs, StepFail
 
 fn run_to_end(
     session: &Session<'_>,
+    step: &Step,
     run: &Run,
     spec: &Spec,
     log: &mut StepLog<'_>,
@@ -137,7 +138,8 @@ fn run_to_end(
     let (output, writer) = std::io::pipe().map_err(|cause| StepFailure::io("make a pipe", &cause))?;
     let copy = writer.try_clone().map_err(|cause| StepFailure::io("make a pipe", &cause))?;
     let stdio = Stdio { stdin: Io::Null, stdout: Io::Fd(writer.into()), stderr: Io::Fd(copy.into()) };
-    let mut child = sandbox::spawn(spec, stdio).map_err(StepFailure::spawn)?;
+    let standby = session.standbys.take();
+    let mut child = sandbox::spawn_in(standby, spec, stdio).map_err(StepFailure::spawn)?;
     let killer = child.pidfd().try_clone_to_owned();
     let _guard = session.cancel.on_cancel(move || {
         if let Ok(pidfd) = &killer {
@@ -145,6 +147,9 @@ fn run_to_end(
             let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
         }
     });
+    if session.expects_run_after(step) {
+        session.standbys.launch(spec, &session.tidier);
+    }
     pump::pump(output, |bytes| log.write(bytes))
         .map_err(|cause| StepFailure::io("keep the output of the step", &cause))?;
     let waiting = |cause| StepFailure::io("wait for the process", &cause);

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mount::OpenTreeFlags;
 
-use super::spawn::FIRST_FREE_FD;
+use super::standby::FIRST_FREE_FD;
 use crate::sys::mount::mount_setattr;
 
 static PROTECTED: Mutex<Option<&'static OwnedFd>> = Mutex::new(None);

@@ -1,13 +1,15 @@
 //! One process in isolation.
 //!
-//! The way of a sandbox: `spawn` writes the [`Spec`] into a sealed memfd and clones into new namespaces, straight
-//! into an exec of rbuild itself; there [`dispatch`], the first line of `main`, finds that it is the sandbox's first
-//! process and hands over to `init`, which builds the world (mounts, devices, user, capabilities, system call
-//! filter) and executes the program. A seqpacket socket carries news to the parent: what was made and has to be
-//! removed afterwards, the terminal, or the [`SpawnError`]. Its end, by close-on-exec, means that the program runs.
+//! The way of a sandbox: [`Standby`] clones into new namespaces, straight into an exec of rbuild itself; there
+//! [`dispatch`], the first line of `main`, finds that it is the sandbox's first process and hands over to `init`, which
+//! makes what is the same for all and waits for its order. `spawn` writes the [`Spec`] into a sealed memfd and sends it
+//! through a seqpacket socket, together with the program's standard streams. `init` then builds the world (mounts,
+//! devices, user, capabilities, system call filter) and executes the program. The socket carries news to the parent: what
+//! was made and has to be removed afterwards, the terminal, or the [`SpawnError`]. Its end, by close-on-exec, means that
+//! the program runs.
 //!
 //! - `spec`: what to run, plain data.
-//! - `spawn`, `executable`, `stdio`: the parent's half.
+//! - `standby`, `spawn`, `executable`, `stdio`: the parent's half.
 //! - `message`: what travels over the socket.
 //! - `init`: the child's half.
 //! - `child`, `stubs`: waiting for the end, and tidying up after it.
@@ -22,12 +24,14 @@ mod init;
 mod message;
 mod spawn;
 mod spec;
+mod standby;
 mod stdio;
 mod stubs;
 
 pub use child::{Child, Exit};
 pub use error::SpawnError;
 pub use init::dispatch;
-pub use spawn::spawn;
+pub use spawn::{spawn, spawn_in};
 pub use spec::*;
+pub use standby::{Kind, Standby};
 pub use stdio::{Io, Stdio};

@@ -7,6 +7,7 @@
 
 mod behaviour;
 mod failures;
+mod standby;
 mod support;
 mod terminal;
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let filter = arguments.into_iter().find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let tests = behaviour::TESTS.iter().chain(failures::TESTS).chain(terminal::TESTS);
+    let tests = behaviour::TESTS.iter().chain(failures::TESTS).chain(standby::TESTS).chain(terminal::TESTS);
     let mut failed = 0;
     for (name, test) in tests.filter(|(name, _)| name.contains(&filter)) {
         let rootfs = Rootfs::new(&base);

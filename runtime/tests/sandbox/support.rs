@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rbuild_runtime::sandbox::{
-    self, Exit, Init, Io, Mount, MountSource, Network, Privilege, SpawnError, Spec, Stdio,
+    self, Exit, Init, Io, Mount, MountSource, Network, Privilege, SpawnError, Spec, Standby, Stdio,
 };
 use tempfile::TempDir;
 
@@ -115,6 +115,11 @@ impl Rootfs {
 
     /// Runs it, standard output and error together in one pipe.
     pub(crate) fn run(&self, spec: &Spec) -> Result<Outcome, SpawnError> {
+        self.run_in(None, spec)
+    }
+
+    /// The same in a sandbox that waits for a program, if there is one.
+    pub(crate) fn run_in(&self, standby: Option<Standby>, spec: &Spec) -> Result<Outcome, SpawnError> {
         self.fresh_work();
         let (mut reader, writer) = std::io::pipe().unwrap();
         let stdio = Stdio {
@@ -122,7 +127,7 @@ impl Rootfs {
             stdout: Io::Fd(writer.try_clone().unwrap().into()),
             stderr: Io::Fd(writer.into()),
         };
-        let mut child = sandbox::spawn(spec, stdio)?;
+        let mut child = sandbox::spawn_in(standby, spec, stdio)?;
         let mut output = Vec::new();
         reader.read_to_end(&mut output).unwrap();
         let exit = child.wait().unwrap();

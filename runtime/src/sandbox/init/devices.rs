@@ -28,8 +28,8 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
 ];
 
-/// Mounts `/dev` at `point`.
-pub(super) fn mount(point: &OwnedFd, in_user_namespace: bool) -> Result<(), Failure> {
+/// Makes `/dev`, not attached anywhere. In a user namespace it has no nodes yet, see [`lend_nodes`].
+pub(super) fn make(in_user_namespace: bool) -> Result<OwnedFd, Failure> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let dev = mount::create("tmpfs", &[("mode", "755"), ("size", "65536k")], attributes)
         .map_err(mount::mounting("/dev"))?;
@@ -41,18 +41,21 @@ pub(super) fn mount(point: &OwnedFd, in_user_namespace: bool) -> Result<(), Fail
         rustix::fs::symlinkat(target, &dev, name)
             .map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))?;
     }
-    mount::attach(dev.as_fd(), point.as_fd()).map_err(mount::mounting("/dev"))?;
-    for (name, major, minor) in NODES {
-        let made = if in_user_namespace {
-            // Nobody but the machine's root may make device nodes; the host's are lent.
-            lend(&dev, name)
-        } else {
+    if !in_user_namespace {
+        for (name, major, minor) in NODES {
             let mode = Mode::from_raw_mode(0o666);
             rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, mode, makedev(major, minor))
-        };
-        made.map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))?;
+                .map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))?;
+        }
     }
-    Ok(())
+    Ok(dev)
+}
+
+/// Nobody but the machine's root may make device nodes: the host's are lent to `/dev`, which is attached.
+pub(super) fn lend_nodes(dev: &OwnedFd) -> Result<(), Failure> {
+    NODES.iter().try_for_each(|(name, ..)| {
+        lend(dev, name).map_err(|error| Failure::setup("create", format!("/dev/{name}"), error))
+    })
 }
 
 /// Adds the host's devices for sandboxes without restrictions to `/dev` of `root`.

@@ -6,18 +6,20 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::Mode;
 use rustix::process::Signal;
 
 use super::identity::Identity;
 use super::place::{self, Kind};
 use super::program::Program;
+use super::standard::Standard;
 use super::terminal::Terminal;
 use super::{reaper, world};
 use crate::sandbox::error::Failure;
-use crate::sandbox::message::{self, News, ReceivedOrder};
-use crate::sandbox::spawn::{INIT_NAME, ORDER_FD, REPORT_FD, SOCKET_FD};
+use crate::sandbox::message::{self, Ground, News, OrderFiles, ReceivedOrder};
 use crate::sandbox::spec::{Init, Network, Privilege, Spec};
+use crate::sandbox::standby::{INIT_NAME, REPORT_FD, SOCKET_FD};
 use crate::ulimit::Ulimit;
 use crate::{limits, sys};
 
@@ -36,13 +38,16 @@ pub fn dispatch() {
 }
 
 fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
+    let fail = |error| Failure::setup("prepare", "the sandbox", error);
     let report = sys::process::inherited(REPORT_FD);
-    let order = prepare(socket, &report).map_err(|error| Failure::setup("prepare", "the sandbox", error))?;
-    let spec = &order.spec;
-    // What is made in the rootfs gets exactly the permissions that are asked for.
+    let ground = prepare(socket, &report).map_err(fail)?;
+    // What is made gets exactly the permissions that are asked for.
     rustix::process::umask(Mode::empty());
+    let standard = Standard::make(&ground)?;
+    let order = take_order(socket, &ground).map_err(fail)?;
+    let spec = &order.spec;
     set_up_machine(spec)?;
-    let world = world::build(&order)?;
+    let world = world::build(&order, standard)?;
     let identity = Identity::of(&order, &world.root)?;
     enter_workdir(spec, &world, &identity)?;
     let terminal = spec.terminal.map(|size| Terminal::open(&world.root, size)).transpose()?;
@@ -71,16 +76,43 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
     }
 }
 
-fn prepare(socket: &OwnedFd, report: &OwnedFd) -> io::Result<ReceivedOrder> {
+fn prepare(socket: &OwnedFd, report: &OwnedFd) -> io::Result<Ground> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::fcntl_setfd(report, rustix::io::FdFlags::CLOEXEC)?;
+    message::receive_ground(socket.as_fd())
+}
+
+/// Waits for the order, and takes the program's standard streams for its own. Ends the process if none comes.
+fn take_order(socket: &OwnedFd, ground: &Ground) -> io::Result<ReceivedOrder> {
+    if let Some(patience) = ground.patience
+        && !is_readable_within(socket, patience)?
+    {
+        sys::process::exit_now(0);
+    }
+    let Some(OrderFiles { order, streams }) = message::receive_order(socket.as_fd())? else {
+        sys::process::exit_now(0)
+    };
+    let [stdin, stdout, stderr] = streams;
+    rustix::stdio::dup2_stdin(stdin)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
+    let mut order = File::from(order);
     let mut bytes = Vec::new();
-    let mut order = File::from(sys::process::inherited(ORDER_FD));
     // The parent's writing left the shared position at the end.
     io::Seek::rewind(&mut order)?;
     order.read_to_end(&mut bytes)?;
     serde_json::from_slice(&bytes).map_err(io::Error::other)
+}
+
+fn is_readable_within(socket: &OwnedFd, milliseconds: u32) -> io::Result<bool> {
+    let timeout = Timespec {
+        tv_sec: i64::from(milliseconds / 1000),
+        tv_nsec: i64::from(milliseconds % 1000 * 1_000_000),
+    };
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    // All signals are blocked, so nothing interrupts it.
+    Ok(rustix::event::poll(&mut fds, Some(&timeout))? > 0)
 }
 
 fn set_up_machine(spec: &Spec) -> Result<(), Failure> {

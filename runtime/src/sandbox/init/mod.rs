@@ -1,5 +1,6 @@
 //! The child's half: process 1 of a sandbox, from rbuild's exec to the program's.
 //!
+//! - `standard`: what is made before there is an order.
 //! - `world`: mounts, by way of `mount`, `overlay`, `place` (mount points), `devices` and `protect`.
 //! - `terminal`: the program's pty.
 //! - `identity`: user, groups, capabilities, system call filter.
@@ -17,6 +18,7 @@ mod place;
 mod program;
 mod protect;
 mod reaper;
+mod standard;
 mod terminal;
 mod world;
 

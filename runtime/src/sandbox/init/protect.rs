@@ -25,8 +25,8 @@ const MASKED: [&str; 11] = [
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Masks and write-protects what is there.
-pub(super) fn apply(root: &OwnedFd) -> Result<(), Failure> {
+/// Masks and write-protects what is there; `empty` is a mount that is not attached yet.
+pub(super) fn apply(root: &OwnedFd, empty: &OwnedFd) -> Result<(), Failure> {
     for path in READ_ONLY {
         if let Some(point) = existing(root, path)? {
             make_read_only(&point).map_err(|error| Failure::setup("write-protect", path, error))?;
@@ -34,14 +34,19 @@ pub(super) fn apply(root: &OwnedFd) -> Result<(), Failure> {
     }
     let null = place::open(root, "/dev/null", OFlags::PATH)
         .map_err(|error| Failure::setup("open", "/dev/null", error))?;
-    // One empty folder serves for all.
-    let mut empty = None;
+    let mut empty = Empty { mount: empty, is_attached: false };
     for path in MASKED {
         if let Some(point) = existing(root, path)? {
             mask(&point, &null, &mut empty).map_err(|error| Failure::setup("mask", path, error))?;
         }
     }
     Ok(())
+}
+
+/// One empty folder serves for all.
+struct Empty<'a> {
+    mount: &'a OwnedFd,
+    is_attached: bool,
 }
 
 fn existing(root: &OwnedFd, path: &str) -> Result<Option<OwnedFd>, Failure> {
@@ -58,19 +63,17 @@ fn make_read_only(point: &OwnedFd) -> std::io::Result<()> {
     Ok(mount::attach(copy.as_fd(), point.as_fd())?)
 }
 
-fn mask(point: &OwnedFd, null: &OwnedFd, empty: &mut Option<OwnedFd>) -> std::io::Result<()> {
+fn mask(point: &OwnedFd, null: &OwnedFd, empty: &mut Empty<'_>) -> std::io::Result<()> {
     let stat = rustix::fs::fstat(point)?;
-    let cover = if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        mount::copy_of(null.as_fd())?
-    } else if let Some(empty) = empty {
-        mount::copy_of(empty.as_fd())?
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        let cover = mount::copy_of(null.as_fd())?;
+        mount::attach(cover.as_fd(), point.as_fd())?;
+    } else if empty.is_attached {
+        let cover = mount::copy_of(empty.mount.as_fd())?;
+        mount::attach(cover.as_fd(), point.as_fd())?;
     } else {
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | mount::HARDENED;
-        mount::create("tmpfs", &[("size", "0"), ("nr_inodes", "1")], attributes)?
-    };
-    mount::attach(cover.as_fd(), point.as_fd())?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        *empty = Some(cover);
+        mount::attach(empty.mount.as_fd(), point.as_fd())?;
+        empty.is_attached = true;
     }
     Ok(())
 }

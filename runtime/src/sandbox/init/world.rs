@@ -6,10 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountAttrFlags, UnmountFlags};
 
 use super::overlay::Overlay;
 use super::place::{self, Kind};
+use super::standard::Standard;
 use super::{devices, mount, protect};
 use crate::pretend;
 use crate::sandbox::error::Failure;
@@ -37,13 +38,11 @@ enum Entry<'a> {
 }
 
 /// Mounts everything. The host's file system is still there afterwards, see [`World::enter`].
-pub(super) fn build(order: &ReceivedOrder) -> Result<World, Failure> {
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private).map_err(|error| Failure::setup("make private", "/", error))?;
+pub(super) fn build(order: &ReceivedOrder, standard: Standard) -> Result<World, Failure> {
     let mut builder = Builder {
         order,
         root: root(&order.spec.rootfs, order.in_user_namespace)?,
-        files: None,
+        standard,
         files_made: 0,
         overlays: BTreeMap::new(),
         stubs: Vec::new(),
@@ -53,7 +52,7 @@ pub(super) fn build(order: &ReceivedOrder) -> Result<World, Failure> {
     }
     match order.spec.privilege {
         Privilege::All => devices::add_insecure(&builder.root, order.in_user_namespace)?,
-        Privilege::Default { .. } => protect::apply(&builder.root)?,
+        Privilege::Default { .. } => protect::apply(&builder.root, &builder.standard.empty)?,
     }
     Ok(World { root: builder.root, stubs: builder.stubs })
 }
@@ -124,8 +123,7 @@ fn cleaned(target: &str) -> PathBuf {
 struct Builder<'a> {
     order: &'a ReceivedOrder,
     root: OwnedFd,
-    /// The tmpfs in which files live that were given as bytes.
-    files: Option<OwnedFd>,
+    standard: Standard,
     files_made: usize,
     /// Those that were asked for, by their upper folders.
     overlays: BTreeMap<PathBuf, OwnedFd>,
@@ -136,48 +134,22 @@ impl Builder<'_> {
     fn mount(&mut self, target: &Path, entry: &Entry<'_>) -> Result<(), Failure> {
         let target =
             target.to_str().ok_or_else(|| Failure::Invalid("a mount target is not UTF-8".to_owned()))?;
-        let hardened = mount::HARDENED;
         let made = match entry {
             Entry::Asked(asked) => return self.mount_asked(target, asked),
-            Entry::Dev => {
-                let point = self.point(target, Kind::Folder, false)?;
-                return devices::mount(&point, self.order.in_user_namespace);
-            }
-            Entry::Sys => return self.mount_sys(target),
             Entry::Cgroup => return self.mount_cgroup(target),
-            Entry::Proc => mount::create("proc", &[], hardened),
-            Entry::Mqueue => mount::create("mqueue", &[], hardened),
-            Entry::Shm => {
-                let size = self.order.spec.shm_size.to_string();
-                mount::create("tmpfs", &[("mode", "1777"), ("size", &size)], hardened)
-            }
-            Entry::Pts => {
-                let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-                let options = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-                // Group 5 does not exist in a user namespace with a single id.
-                mount::create("devpts", &options, attributes)
-                    .or_else(|_| mount::create("devpts", &options[..2], attributes))
-            }
+            Entry::Dev => &self.standard.dev,
+            Entry::Sys => &self.standard.sys,
+            Entry::Proc => &self.standard.proc,
+            Entry::Mqueue => &self.standard.mqueue,
+            Entry::Shm => &self.standard.shm,
+            Entry::Pts => &self.standard.pts,
         };
-        let made = made.map_err(mount::mounting(target))?;
-        let point = self.point(target, Kind::Folder, false)?;
-        mount::attach(made.as_fd(), point.as_fd()).map_err(mount::mounting(target))
-    }
-
-    fn mount_sys(&mut self, target: &str) -> Result<(), Failure> {
-        let writable = self.order.spec.privilege == Privilege::All;
-        let access = if writable { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
-        let sys = match mount::create("sysfs", &[], mount::HARDENED | access) {
-            // Whoever does not own the network namespace gets no sysfs of its own, but may show the host's.
-            Err(Errno::PERM) => {
-                let host = mount::copy_of_path(Path::new("/sys")).map_err(mount::mounting(target))?;
-                mount::restrict(&host, mount::HARDENED | access, true).map_err(mount::mounting(target))?;
-                host
-            }
-            other => other.map_err(mount::mounting(target))?,
-        };
-        let point = self.point(target, Kind::Folder, false)?;
-        mount::attach(sys.as_fd(), point.as_fd()).map_err(mount::mounting(target))
+        let place = place::open_or_make(&self.root, target, Kind::Folder, None).map_err(making(target))?;
+        mount::attach(made.as_fd(), place.fd.as_fd()).map_err(mount::mounting(target))?;
+        match entry {
+            Entry::Dev if self.order.in_user_namespace => devices::lend_nodes(made),
+            _ => Ok(()),
+        }
     }
 
     /// Only where the host has the one hierarchy of version 2 there; otherwise the folder stays empty.
@@ -235,21 +207,14 @@ impl Builder<'_> {
     }
 
     fn file(&mut self, data: &[u8], mode: u32, uid: u32, gid: u32) -> std::io::Result<OwnedFd> {
-        let files = match self.files.take() {
-            Some(files) => files,
-            None => {
-                let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-                let files = mount::create("tmpfs", &[("mode", "700")], attributes)?;
-                // Only parts of attached mounts can be mounted elsewhere; the host's /proc is not needed here.
-                mount::attach_at_path(files.as_fd(), Path::new("/proc"))?;
-                files
-            }
-        };
+        let files = &self.standard.files;
+        if self.files_made == 0 {
+            // Only parts of attached mounts can be mounted elsewhere; the host's /proc is not needed here.
+            mount::attach_at_path(files.as_fd(), Path::new("/proc"))?;
+        }
         self.files_made += 1;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let file =
-            rustix::fs::openat(&files, self.files_made.to_string(), flags, Mode::from_raw_mode(0o600))?;
-        self.files = Some(files);
+        let file = rustix::fs::openat(files, self.files_made.to_string(), flags, Mode::from_raw_mode(0o600))?;
         let mut file = std::fs::File::from(file);
         std::io::Write::write_all(&mut file, data)?;
         match rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
@@ -303,11 +268,14 @@ impl Builder<'_> {
     }
 
     fn point(&mut self, target: &str, kind: Kind, is_stub: bool) -> Result<OwnedFd, Failure> {
-        let place = place::open_or_make(&self.root, target, kind, None)
-            .map_err(|error| Failure::setup("make the mount point", target, error))?;
+        let place = place::open_or_make(&self.root, target, kind, None).map_err(making(target))?;
         if is_stub {
             self.stubs.extend(place.made);
         }
         Ok(place.fd)
     }
+}
+
+fn making(target: &str) -> impl FnOnce(Errno) -> Failure + '_ {
+    move |error| Failure::setup("make the mount point", target, error)
 }
