@@ -23,6 +23,15 @@ pub struct StepInfo {
     pub lines: LineRange,
 }
 
+/// What another rbuild has, and a step waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited<'a> {
+    /// The result of the same step.
+    Step,
+    /// A cache that only one step may have at a time, by its id.
+    Cache(&'a str),
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -53,11 +62,13 @@ pub enum Event<'a> {
     Notice(&'a str),
     /// A step was not in the cache and runs now.
     Started(StepRef),
-    /// Another rbuild runs the same step; this one waits for its result.
+    /// Another rbuild, or another step of this one, has what a step needs.
     Waiting {
         /// The step.
         step: StepRef,
-        /// Process id of the one that runs it, if it is known.
+        /// What this one waits for.
+        awaited: Awaited<'a>,
+        /// Process id of who has it, if it is known: for another step of this build its own.
         holder: Option<u32>,
     },
     /// A step's program wrote something, to standard output or standard error: both are one stream, in the order in

@@ -17,7 +17,7 @@ use crate::carry::Carry;
 use crate::chain::Chain;
 use crate::context::Context;
 use crate::copy::Fetch;
-use crate::event::{Event, Observer};
+use crate::event::{Awaited, Event, Observer};
 use crate::explain::{Selected, Trace, encode_inputs};
 use crate::inputs::Contexts;
 use crate::key::StepRecord;
@@ -179,7 +179,10 @@ impl<'a> Session<'a> {
         let layer = match self.store.layer(id).map_err(StepFailure::store)? {
             Some(layer) => layer,
             None if self.carry.is_empty() => {
-                return Err(StepFailure::new(format!("layer {id} has vanished from the store")));
+                let gone = StepFailure::new(format!("layer {id} has vanished from the store"));
+                return Err(gone.help(
+                    "rbuild fsck says what is not whole; an image that was pulled or loaded has to be so again",
+                ));
             }
             None => {
                 self.carry.obtain_bases(self.store, &[id]).map_err(StepFailure::new)?;
@@ -361,7 +364,8 @@ impl<'a> Session<'a> {
             let lock = self.store.try_lock_step(key).map_err(StepFailure::store)?;
             if lock.is_none() {
                 let holder = self.store.step_holder(key);
-                told.call_once(|| self.observer.on(Event::Waiting { step, holder }));
+                let awaited = Awaited::Step;
+                told.call_once(|| self.observer.on(Event::Waiting { step, awaited, holder }));
             }
             Ok(lock)
         };

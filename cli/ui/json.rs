@@ -14,7 +14,7 @@
 //! | `plan` | `steps`: a list of `{step, stage, platform, title, instruction, line}` | once, before all steps |
 //! | `start` | `step`, `stage`, `platform`, `title`, `instruction`, `line` | a step is not in the cache and begins |
 //! | `log` | `step`, `time` since the start, `text`: whole lines without the last line end, bytes that are no UTF-8 as U+FFFD | a step wrote something, to standard output or standard error |
-//! | `waiting` | the same and `holder`: process id or null | another rbuild runs the step; its result is awaited |
+//! | `waiting` | the same and `holder`: process id or null; `cache`: its id, where it is one | another rbuild runs the step and its result is awaited, or it has a cache that only one step may use |
 //! | `step` | `step`, `stage`, `platform`, `title`, `instruction`, `line`, `status` (`done`, `cached`, `failed`, `canceled`), `duration` | exactly once for each step that came to an end, as the last object about it |
 //! | `warning` | `rule`, `message`, `line`, `end_line` | a build check found something |
 //! | `notice` | `message`, and `image` if it is about one | something outside of the Dockerfile is not as it should be, and there is a way on |
@@ -27,7 +27,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef};
+use rbuild_builder::event::{Awaited, CacheEvent, Event, Observer, StepInfo, StepRef};
 use serde_json::{Value, json};
 
 use super::log::Lines;
@@ -144,8 +144,11 @@ impl<W: Write + Send> Observer for Json<W> {
             })),
             Event::Notice(notice) => state.write(&json!({"type": "notice", "message": notice})),
             Event::Cache(event) => state.write(&cache(&event)),
-            Event::Waiting { step, holder } => {
+            Event::Waiting { step, awaited, holder } => {
                 let mut object = state.about(step, "waiting");
+                if let Awaited::Cache(id) = awaited {
+                    object["cache"] = id.into();
+                }
                 object["holder"] = holder.into();
                 state.write(&object);
             }

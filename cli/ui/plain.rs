@@ -18,7 +18,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rbuild_builder::event::{CacheEvent, Event, Observer, StepInfo, StepRef};
+use rbuild_builder::event::{Awaited, CacheEvent, Event, Observer, StepInfo, StepRef};
 use rbuild_parser::lint::Warning;
 
 use super::log::Lines;
@@ -194,9 +194,9 @@ impl<W: Write + Send> Observer for Plain<W> {
                 state.speaking = None;
                 let _ = writeln!(text, "#0 {}", cache(&event));
             }
-            Event::Waiting { step, holder } => {
+            Event::Waiting { step, awaited, holder } => {
                 state.turn(step, &mut text);
-                let _ = writeln!(text, "#{} {}", step + 1, waiting(holder));
+                let _ = writeln!(text, "#{} {}", step + 1, waiting(awaited, holder));
             }
             Event::Cancelled(step) => state.end(step, "CANCELED"),
             Event::Exporting { what } => {
@@ -241,9 +241,16 @@ pub(super) fn cache(event: &CacheEvent<'_>) -> String {
 }
 
 /// What is said of a step that another process runs.
-pub(super) fn waiting(holder: Option<u32>) -> String {
-    let who = holder.map_or_else(|| "another rbuild".to_owned(), |pid| format!("rbuild process {pid}"));
-    format!("waiting for {who}, which runs the same step")
+pub(super) fn waiting(awaited: Awaited<'_>, holder: Option<u32>) -> String {
+    let who = match holder {
+        Some(pid) if pid == std::process::id() => "another step".to_owned(),
+        Some(pid) => format!("rbuild process {pid}"),
+        None => "another rbuild".to_owned(),
+    };
+    match awaited {
+        Awaited::Step => format!("waiting for {who}, which runs the same step"),
+        Awaited::Cache(id) => format!("waiting for {who}, which uses the cache {id}"),
+    }
 }
 
 impl<W> std::fmt::Debug for Plain<W> {

@@ -223,9 +223,9 @@ impl Observer for Tty {
             Event::Cache(event) => {
                 history = Some(format!("{} {}", self.style.faint("CACHE "), cache(&event).trim_end()));
             }
-            Event::Waiting { step, holder } => {
+            Event::Waiting { step, awaited, holder } => {
                 let title = state.steps.get(step).map_or("", |i| i.title.as_str());
-                let tail = format!(" {}", waiting(holder));
+                let tail = format!(" {}", waiting(awaited, holder));
                 history = Some(ended(&self.style.faint("WAIT  "), title, &tail));
             }
             Event::Cancelled(step) => {

@@ -11,7 +11,7 @@ use rbuild_image::layer::{TarError, decoder, unpack, write_tar};
 use rbuild_image::store::Store;
 use serde::{Deserialize, Serialize};
 
-use super::lock::Hold;
+use super::lock::{Hold, Patience};
 use super::place::{Card, Place, make_files, open};
 use super::{Cache, CacheError, CacheIdentity};
 
@@ -36,7 +36,7 @@ struct Description {
 /// A file cannot be read, or changes meanwhile; `out` does not take it.
 pub fn export(store: &Store, cache: &Cache, out: &mut impl Write) -> Result<(), CacheError> {
     let place = Place::new(store, &*cache.name);
-    let _lock = place.lock(Hold::Shared, &|| true)?;
+    let _lock = place.lock(Hold::Shared, Patience::ENDLESS)?;
     let files = place.files();
     let meta = std::fs::metadata(&files).map_err(CacheError::io("stat", &files))?;
     let card = place.card().unwrap_or_else(|| Card { id: cache.name.clone(), owner: None, content: None });

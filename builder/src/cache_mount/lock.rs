@@ -18,6 +18,20 @@ pub(super) enum Hold {
     Exclusive,
 }
 
+/// How somebody waits for a cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience<'a> {
+    /// Asked before each look: false ends the waiting.
+    pub(crate) go_on: &'a dyn Fn() -> bool,
+    /// Told after each look in vain which processes have it.
+    pub(crate) waits: &'a dyn Fn(&[u32]),
+}
+
+impl Patience<'_> {
+    /// Waits for ever, and says nothing.
+    pub(super) const ENDLESS: Self = Self { go_on: &|| true, waits: &|_| () };
+}
+
 /// A lock on a cache, given back when dropped or when the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -47,12 +61,13 @@ impl Lock {
         }
     }
 
-    /// Waits for it, as long as `go_on` says.
-    pub(super) fn take(path: &Path, hold: Hold, go_on: &dyn Fn() -> bool) -> Result<Self, CacheError> {
-        while go_on() {
+    /// Waits for it, as long as the patience lasts.
+    pub(super) fn take(path: &Path, hold: Hold, patience: Patience<'_>) -> Result<Self, CacheError> {
+        while (patience.go_on)() {
             if let Some(lock) = Self::try_take(path, hold)? {
                 return Ok(lock);
             }
+            (patience.waits)(&holders(path));
             std::thread::sleep(LOOK_AGAIN);
         }
         Err(CacheError::Interrupted)

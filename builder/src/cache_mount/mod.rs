@@ -37,6 +37,7 @@ use rbuild_image::store::Store;
 pub use carry::{export, import};
 pub use error::CacheError;
 pub use list::{Cache, find, list, remove, remove_unused};
+pub(crate) use lock::Patience;
 pub(crate) use take::{Access, CacheMount, Start, Wish, take};
 
 /// How caches with `sharing=locked` are written.

@@ -9,7 +9,7 @@ use rbuild_image::layer::{Owner, Owners, merge_upper};
 use rbuild_image::store::{Store, TempDir};
 use serde::{Deserialize, Serialize};
 
-use super::lock::{Hold, Lock};
+use super::lock::{Hold, Lock, Patience};
 use super::{CacheError, CacheIdentity, FOLDER, folder_of};
 
 /// Ends the name of the file that says what a cache is.
@@ -84,9 +84,9 @@ impl Place {
         Lock::try_take(&self.lock_file(), hold)
     }
 
-    pub(super) fn lock(&self, hold: Hold, go_on: &dyn Fn() -> bool) -> Result<Lock, CacheError> {
+    pub(super) fn lock(&self, hold: Hold, patience: Patience<'_>) -> Result<Lock, CacheError> {
         make_folder(&self.store)?;
-        Lock::take(&self.lock_file(), hold, go_on)
+        Lock::take(&self.lock_file(), hold, patience)
     }
 
     /// Finishes what was decided. The caller holds the exclusive lock.

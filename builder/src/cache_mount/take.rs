@@ -8,7 +8,7 @@ use std::time::Duration;
 use rbuild_image::store::Store;
 use rbuild_parser::plan::Sharing;
 
-use super::lock::{Hold, Lock};
+use super::lock::{Hold, Lock, Patience};
 use super::place::{Card, Place, make_files};
 use super::transaction::Transaction;
 use super::{CacheError, CacheIdentity};
@@ -20,8 +20,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) start: Start,
     /// Changes count only if the step succeeds. Needs `sharing=locked`.
     pub(crate) transaction: bool,
-    /// Asked while another process has the cache: false ends the waiting.
-    pub(crate) go_on: &'a dyn Fn() -> bool,
+    /// While somebody else has the cache.
+    pub(crate) patience: Patience<'a>,
 }
 
 /// What the step is to find.
@@ -63,7 +63,7 @@ pub(crate) fn take<E: From<CacheError>>(
     match (wish.sharing, wish.start) {
         (Sharing::Shared, Start::Kept) => shared(place, wish, fill),
         (Sharing::Locked, _) => {
-            let lock = place.lock(Hold::Exclusive, wish.go_on)?;
+            let lock = place.lock(Hold::Exclusive, wish.patience)?;
             exclusive(place, lock, wish, fill)
         }
         // One that others use at the moment is left to them.
@@ -109,7 +109,7 @@ fn shared<E: From<CacheError>>(
 ) -> Result<CacheMount, E> {
     let mut fill = Some(fill);
     loop {
-        let lock = place.lock(Hold::Shared, wish.go_on)?;
+        let lock = place.lock(Hold::Shared, wish.patience)?;
         if place.exists() && !place.is_unsettled() {
             lock.touch();
             let card = Card::of(&wish.identity);

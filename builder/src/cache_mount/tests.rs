@@ -24,7 +24,7 @@ fn owned() -> CacheIdentity<'static> {
 }
 
 fn wish(identity: CacheIdentity<'static>, sharing: Sharing, transaction: bool) -> Wish<'static> {
-    Wish { identity, sharing, start: Start::Kept, transaction, go_on: &|| true }
+    Wish { identity, sharing, start: Start::Kept, transaction, patience: Patience::ENDLESS }
 }
 
 fn taken(store: &Store, wish: &Wish<'_>) -> CacheMount {
@@ -92,9 +92,13 @@ fn locked_waits_and_says_who_has_it() {
         looks.set(looks.get() + 1);
         looks.get() < 3
     };
-    let waiting = Wish { go_on: &go_on, ..wish(owned(), Sharing::Locked, false) };
+    let said = std::cell::RefCell::new(Vec::new());
+    let waits = |holders: &[u32]| said.borrow_mut().push(holders.to_vec());
+    let waiting =
+        Wish { patience: Patience { go_on: &go_on, waits: &waits }, ..wish(owned(), Sharing::Locked, false) };
     let refused = take(&store, &waiting, |_| Ok::<_, CacheError>(()));
     assert!(matches!(refused, Err(CacheError::Interrupted)));
+    assert_eq!(said.into_inner(), [[std::process::id()], [std::process::id()]]);
     let cache = &list(&store).unwrap()[0];
     assert!(cache.in_use);
     assert_eq!(cache.users, [std::process::id()]);
@@ -120,7 +124,10 @@ fn who_comes_second_shares_what_the_first_has_just_made() {
         }
         looks.get() < 10
     };
-    let late = Wish { go_on: &go_on, ..wish(owned(), Sharing::Shared, false) };
+    let late = Wish {
+        patience: Patience { go_on: &go_on, ..Patience::ENDLESS },
+        ..wish(owned(), Sharing::Shared, false)
+    };
     let second = take(&store, &late, |_| Ok::<_, CacheError>(())).unwrap();
     let first = first.into_inner().unwrap();
     assert_eq!(folder(&first), folder(&second));

@@ -1,16 +1,20 @@
 //! The caches of a RUN: each taken once, in an order that is the same for all steps, so that no two wait for each
 //! other.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rbuild_parser::plan::{Copy, Mount, MountKind, Run, Sharing};
+use rbuild_parser::plan::{Copy, Mount, MountKind, Run, Sharing, Step};
 use rbuild_runtime::sandbox::MountSource;
 
 use super::copy::Top;
 use super::mounts::files;
 use super::{StepFailure, copy};
-use crate::cache_mount::{self, Access, CacheError, CacheIdentity, CacheMount, Locked, Start, Wish};
+use crate::cache_mount::{
+    self, Access, CacheError, CacheIdentity, CacheMount, Locked, Patience, Start, Wish,
+};
+use crate::event::{Awaited, Event};
 use crate::session::Session;
 
 /// The caches that a step has, by name.
@@ -42,7 +46,12 @@ impl Owned<'_> {
 
 /// Takes the caches that a step mounts, waiting for others where it must. In a build without a cache, caches start
 /// empty too (as recorded of BuildKit), but only once: the steps of one build share them.
-pub(crate) fn take(session: &Session<'_>, run: &Run, without_cache: bool) -> Result<Caches, StepFailure> {
+pub(crate) fn take(
+    session: &Session<'_>,
+    step: &Step,
+    run: &Run,
+    without_cache: bool,
+) -> Result<Caches, StepFailure> {
     let mut wanted: BTreeMap<String, Wanted<'_>> = BTreeMap::new();
     for mount in &run.mounts {
         let Some(new) = want(session, mount)? else { continue };
@@ -58,7 +67,7 @@ pub(crate) fn take(session: &Session<'_>, run: &Run, without_cache: bool) -> Res
     let mut taken = BTreeMap::new();
     for (name, wanted) in wanted {
         let anew = without_cache && session.first_use(&name);
-        let mount = take_one(session, &wanted, if anew { Start::Anew } else { Start::Kept });
+        let mount = take_one(session, step, &wanted, if anew { Start::Anew } else { Start::Kept });
         taken.insert(name, mount.map_err(|failure| named(failure, wanted.identity.id))?);
     }
     Ok(Caches { taken })
@@ -105,14 +114,26 @@ fn want<'a>(session: &Session<'_>, mount: &'a Mount) -> Result<Option<Wanted<'a>
     Ok(Some(Wanted { identity, sharing: *sharing, writes: !readonly, start }))
 }
 
-fn take_one(session: &Session<'_>, wanted: &Wanted<'_>, start: Start) -> Result<CacheMount, StepFailure> {
+fn take_one(
+    session: &Session<'_>,
+    step: &Step,
+    wanted: &Wanted<'_>,
+    start: Start,
+) -> Result<CacheMount, StepFailure> {
+    let told = Cell::new(false);
+    let waits = |holders: &[u32]| {
+        if !told.replace(true) {
+            let (step, awaited) = (step.id.0 as usize, Awaited::Cache(wanted.identity.id));
+            session.observer.on(Event::Waiting { step, awaited, holder: holders.first().copied() });
+        }
+    };
     let in_transaction = session.request.locked_caches == Locked::Transaction;
     let wish = Wish {
         identity: wanted.identity.borrow(),
         sharing: wanted.sharing,
         start,
         transaction: in_transaction && wanted.sharing == Sharing::Locked && wanted.writes,
-        go_on: &|| !session.cancel.requested(),
+        patience: Patience { go_on: &|| !session.cancel.requested(), waits: &waits },
     };
     cache_mount::take(session.store, &wish, |folder| match &wanted.start {
         Some(files) => copy::fill(session, files, folder),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rbuild_image::layer::Owner;
 use rbuild_image::store::Layer;
-use rbuild_parser::plan::{Copy, Mount, MountKind, Root, Run};
+use rbuild_parser::plan::{Copy, Mount, MountKind, Root, Run, Step};
 use rbuild_runtime::sandbox::{Mount as SandboxMount, MountSource};
 
 use super::agent::{AgentSocket, SocketOwner};
@@ -106,11 +106,12 @@ pub(crate) fn kept(session: &Session<'_>, run: &Run) -> Vec<KeptMount> {
 /// Puts everything in place for the container.
 pub(crate) fn attach(
     session: &Session<'_>,
+    step: &Step,
     run: &Run,
     making: &Making<'_>,
     without_cache: bool,
 ) -> Result<Attached, StepFailure> {
-    let caches = caches::take(session, run, without_cache)?;
+    let caches = caches::take(session, step, run, without_cache)?;
     let mut attached = Attached { caches, ..Attached::default() };
     for (number, mount) in run.mounts.iter().enumerate() {
         match &mount.kind {

@@ -74,7 +74,7 @@ fn make(
     making: &Making<'_>,
     log: &mut StepLog<'_>,
 ) -> Result<Caches, StepFailure> {
-    let attached = mounts::attach(session, run, making, !session.may_use_cache(step))?;
+    let attached = mounts::attach(session, step, run, making, !session.may_use_cache(step))?;
     let spec = spec(session, run, making, attached.mounts, attached.env)?;
     let exit = run_to_end(session, step, run, &spec, log).map_err(|failure| describe(failure, run))?;
     if exit.success() {
