@@ -15,6 +15,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rbuild_image::store::StoreError;
+
 /// The command did what it was asked to.
 pub(crate) const SUCCESS: u8 = 0;
 /// The command failed.
@@ -90,10 +92,16 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(chain(&error))
+        Self { hint: help(&error), ..Self::new(chain(&error)) }
     }
+}
+
+/// What can be done about an error, where the store is behind it.
+pub(crate) fn help(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|error| error.downcast_ref::<StoreError>()?.help()).map(str::to_owned)
 }
 
 /// The message of an error and of its causes, without repeating what a message already says of its cause.

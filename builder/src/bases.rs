@@ -218,10 +218,23 @@ impl<'a> StoreBases<'a> {
         reference: &Reference,
         platform: Platform,
     ) -> Result<Image, String> {
-        self.pull(source, reference, platform).map_err(|error| match error {
-            RegistryError::NotFound(_) | RegistryError::NoImage(_) => wanted.missing(),
-            error => wanted.unresolved(&error),
+        let here = self.of_other_platform(wanted, &platform);
+        self.pull(source, reference, platform).map_err(|error| {
+            let message = match error {
+                RegistryError::NotFound(_) | RegistryError::NoImage(_) => wanted.missing(),
+                error => wanted.unresolved(&error),
+            };
+            here.map_or_else(
+                || message.clone(),
+                |here| format!("{message} (the store has it for {here} only)"),
+            )
         })
+    }
+
+    /// What the store's image of this name is for, where that is why it was not taken.
+    fn of_other_platform(&self, wanted: &Name<'_>, platform: &Platform) -> Option<Platform> {
+        let local = self.local(wanted, platform).ok().flatten()?;
+        Some(local.config.platform()).filter(|it| !platform.accepts(it))
     }
 
     fn pull(

@@ -62,6 +62,11 @@ impl Recipe {
         }
     }
 
+    /// By which name an image was asked for.
+    pub(crate) fn name_of(&self, image: ImageId) -> Option<&str> {
+        self.bases.iter().find(|named| named.image == image).map(|named| &*named.name)
+    }
+
     /// What the stage of a step was right after it; None if an image that it needs is gone.
     pub(crate) fn moment(&self, store: &Store, step: StepId) -> Option<Moment> {
         let parsed = rbuild_parser::parse(self.text.as_bytes());

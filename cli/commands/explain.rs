@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use rbuild_builder::explain::{
-    BuildId, BuildRecord, Change, Explained, Status, StepReport, Verdict, explain, find,
+    BuildId, BuildRecord, Change, Explained, Outcome as Ended, Status, StepReport, Verdict, explain, find,
 };
 use rbuild_image::store::Store;
+use rbuild_image::time::Timestamp;
 
+use super::age::since;
 use crate::args::{ExplainArgs, ExplainFormat};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ui;
@@ -48,7 +50,13 @@ fn object(explained: &Explained) -> String {
 }
 
 fn text(explained: &Explained) -> String {
-    let mut out = format!("build {} of {}\n", explained.build, explained.dockerfile);
+    let ended = match explained.outcome {
+        Ended::Done => "",
+        Ended::Failed => ", which failed",
+        Ended::Interrupted => ", which was interrupted",
+    };
+    let ago = since(Some(explained.started), Timestamp::now()).to_lowercase();
+    let mut out = format!("build {} of {}, {ago}{ended}\n", explained.build, explained.dockerfile);
     let several = explained.steps.windows(2).any(|two| two[0].platform != two[1].platform);
     for step in &explained.steps {
         let platform = if several { format!("{} ", step.platform) } else { String::new() };
@@ -70,6 +78,9 @@ fn text(explained: &Explained) -> String {
         );
         if let Some(place) = &step.elsewhere {
             let _ = writeln!(out, "  its files are still in {place}: nothing here has needed them");
+        }
+        if step.status == Status::Failed && matches!(step.verdict, Verdict::NotReached) {
+            let _ = writeln!(out, "  before all that it depends on was found, so the cache was not asked");
         }
         verdict(&step.verdict, &mut out);
     }

@@ -16,7 +16,10 @@ pub(crate) fn run(args: &LogsArgs, store: &Store) -> Outcome {
         None => {
             for (index, step) in build.steps.iter().enumerate().filter(|(_, step)| step.log) {
                 ui::print(&format!("#{} {}\n", index + 1, step.head.instruction))?;
-                show(step, store)?;
+                // Each step begins a line, whatever the one before has ended with.
+                if show(step, store)? != Some(b'\n') {
+                    ui::print("\n")?;
+                }
             }
         }
     }
@@ -28,12 +31,14 @@ fn one(build: &BuildRecord, number: usize, store: &Store) -> Result<(), Failure>
         Failure::new(format!("build {} has no step {number}, but {}", build.id, build.steps.len()))
     })?;
     // A step without a word has an empty log.
-    if step.log { show(step, store) } else { Ok(()) }
+    if step.log { show(step, store).map(drop) } else { Ok(()) }
 }
 
-fn show(step: &BuildStep, store: &Store) -> Result<(), Failure> {
-    let mut stopped = None;
+/// Prints a step's output, and says which byte was the last.
+fn show(step: &BuildStep, store: &Store) -> Result<Option<u8>, Failure> {
+    let (mut stopped, mut last) = (None, None);
     let shown = step.replay(store, &mut |bytes| {
+        last = bytes.last().copied().or(last);
         ui::print_raw(bytes).map_err(|failure| {
             stopped = Some(failure);
             std::io::Error::from(std::io::ErrorKind::BrokenPipe)
@@ -44,6 +49,6 @@ fn show(step: &BuildStep, store: &Store) -> Result<(), Failure> {
         (Err(cause), None) => {
             Err(Failure::new(format!("read the output of {:?}: {cause}", step.head.instruction)))
         }
-        (Ok(()), _) => Ok(()),
+        (Ok(()), _) => Ok(last),
     }
 }

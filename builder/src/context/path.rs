@@ -49,6 +49,18 @@ pub(crate) fn show(path: &[u8]) -> String {
     format!("/{}", String::from_utf8_lossy(path))
 }
 
+/// Bytes as text that fits on a line and is the same for no others: what cannot be printed is written as in Rust.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || c == '\\' { text.extend(c.escape_default()) } else { text.push(c) }
+        }
+        text.extend(chunk.invalid().iter().flat_map(|byte| byte.escape_ascii()).map(char::from));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +71,18 @@ mod tests {
             [("/a//b/./c/", "a/b/c"), ("../../x", "x"), ("/a/../..", ""), ("a/b/../c", "a/c"), ("", "")]
         {
             assert_eq!(clean(path.as_bytes()), want.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_name_can_be_printed() {
+        for (bytes, want) in [
+            (&b"a b\xc3\xa4"[..], "a bä"),
+            (b"a\nb", r"a\nb"),
+            (b"\xff\xfe", r"\xff\xfe"),
+            (br"\xff", r"\\xff"),
+        ] {
+            assert_eq!(printable(bytes), want);
         }
     }
 

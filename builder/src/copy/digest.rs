@@ -1,5 +1,6 @@
 //! What a selection contributes to a cache key: everything that ends up in the layer, except times (spec 7.3).
 
+use std::borrow::Cow;
 use std::sync::PoisonError;
 
 use rayon::prelude::*;
@@ -45,8 +46,25 @@ pub struct FileRecord {
     pub size: u64,
     /// BLAKE3 of a regular file's content, else zeros.
     pub content: ContentHash,
-    /// Target of a link, numbers of a device, extended attributes, numbers of hard links: hashed, zeros if none.
+    /// All of [`Details`], hashed; zeros if there are none.
     pub rest: [u8; 32],
+    /// What the digests stand for, for explanations only. None if there is nothing, or nobody knows any more.
+    pub details: Option<Box<Details>>,
+}
+
+/// What only some entries have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Target of a symbolic link, verbatim.
+    pub target: Option<Vec<u8>>,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// The earlier entry of which this is a further name.
+    pub hard_link: Option<Vec<u8>>,
+    /// Extended attributes that count.
+    pub xattrs: Xattrs,
+    /// Path of a checkout, which begins with its commit.
+    pub checkout: Option<Vec<u8>>,
 }
 
 /// Digests a selection. Files are read only if the hash cache does not know them.
@@ -58,8 +76,10 @@ pub fn digest(selection: &Selection) -> Result<CopyDigest, CopyError> {
     for (index, pick) in selection.picks.iter().enumerate() {
         let source = u32::try_from(index).unwrap_or(u32::MAX);
         match pick {
-            Pick::Tree { identity: Some(identity), .. } => {
-                records.push(FileRecord { content: *identity, ..FileRecord::top(source) });
+            Pick::Tree { at, identity: Some(identity), .. } => {
+                let details = Details { checkout: Some(at.clone()), ..Details::default() };
+                let details = Some(Box::new(details));
+                records.push(FileRecord { content: *identity, details, ..FileRecord::top(source) });
             }
             Pick::Tree { at, items, identity: None, .. } => {
                 let top = FileRecord::top(source);
@@ -160,6 +180,7 @@ fn record(
     };
     let xattrs =
         if known.has_xattrs { selection.source.xattrs(&at.path(item), item.layer)? } else { Vec::new() };
+    let details = Details::of(item, xattrs, link);
     Ok(FileRecord {
         source,
         path,
@@ -169,7 +190,8 @@ fn record(
         gid: owner.gid,
         size: meta.size,
         content: known.content,
-        rest: rest(item, &xattrs, link),
+        rest: details.digest(),
+        details: (details != Details::default()).then(|| Box::new(details)),
     })
 }
 
@@ -188,28 +210,40 @@ fn look(selection: &Selection, from: &[u8], item: &Item) -> Result<Known, CopyEr
     Ok(known)
 }
 
-fn rest(item: &Item, xattrs: &Xattrs, link: Option<&[u8]>) -> [u8; 32] {
-    let xattrs = xattrs.iter().filter(|(name, _)| xattr::counts(name));
-    let mut fields: Vec<(u8, Vec<u8>)> = Vec::new();
-    fields.extend(item.link.iter().map(|target| (b'l', target.clone())));
-    if matches!(item.meta.kind, Kind::Char | Kind::Block) {
-        let (major, minor) = item.meta.device;
-        fields.push((b'd', [major.to_le_bytes(), minor.to_le_bytes()].concat()));
+impl Details {
+    fn of(item: &Item, mut xattrs: Xattrs, hard_link: Option<&[u8]>) -> Self {
+        xattrs.retain(|(name, _)| xattr::counts(name));
+        let is_device = matches!(item.meta.kind, Kind::Char | Kind::Block);
+        Self {
+            target: item.link.clone(),
+            device: is_device.then_some(item.meta.device),
+            hard_link: hard_link.map(<[u8]>::to_vec),
+            xattrs,
+            checkout: None,
+        }
     }
-    fields.extend(link.map(|first| (b'h', first.to_vec())));
-    for (name, value) in xattrs {
-        fields.push((b'n', name.clone()));
-        fields.push((b'v', value.clone()));
+
+    fn digest(&self) -> [u8; 32] {
+        let mut fields: Vec<(u8, Cow<'_, [u8]>)> = Vec::new();
+        fields.extend(self.target.iter().map(|target| (b'l', target.into())));
+        if let Some((major, minor)) = self.device {
+            fields.push((b'd', [major.to_le_bytes(), minor.to_le_bytes()].concat().into()));
+        }
+        fields.extend(self.hard_link.iter().map(|first| (b'h', first.into())));
+        for (name, value) in &self.xattrs {
+            fields.push((b'n', name.into()));
+            fields.push((b'v', value.into()));
+        }
+        if fields.is_empty() {
+            return [0; 32];
+        }
+        let mut hasher = blake3::Hasher::new();
+        for (tag, field) in fields {
+            hasher.update(&[tag]);
+            field_into(&mut hasher, &field);
+        }
+        *hasher.finalize().as_bytes()
     }
-    if fields.is_empty() {
-        return [0; 32];
-    }
-    let mut hasher = blake3::Hasher::new();
-    for (tag, field) in fields {
-        hasher.update(&[tag]);
-        field_into(&mut hasher, &field);
-    }
-    *hasher.finalize().as_bytes()
 }
 
 fn made_up(
@@ -233,6 +267,7 @@ fn made_up(
         size,
         content,
         rest: [0; 32],
+        details: None,
     })
 }
 
@@ -249,11 +284,17 @@ impl FileRecord {
             size: 0,
             content: [0; 32],
             rest: [0; 32],
+            details: None,
         }
     }
 
+    /// See [`Details`].
+    pub(crate) fn details(&self) -> Option<&Details> {
+        self.details.as_deref()
+    }
+
     fn put_into(&self, piece: &mut Vec<u8>) {
-        let Self { source, path, kind, mode, uid, gid, size, content, rest } = self;
+        let Self { source, path, kind, mode, uid, gid, size, content, rest, details: _ } = self;
         piece.extend_from_slice(&source.to_le_bytes());
         piece.extend_from_slice(&(path.len() as u64).to_le_bytes());
         piece.extend_from_slice(path);

@@ -3,6 +3,7 @@
 use std::io;
 
 use rbuild_image::layer::LayerError;
+use rbuild_image::store::help_for_room;
 use rbuild_runtime::users::UserError;
 use rustix::io::Errno;
 
@@ -118,10 +119,11 @@ impl CopyError {
 
     /// Sentences that may help the user, to be shown beside the message.
     #[must_use]
-    pub fn help(&self) -> &[String] {
+    pub fn help(&self) -> Vec<String> {
         match self {
-            Self::NotFound { help, .. } | Self::NoSuchFile { help, .. } => help,
-            _ => &[],
+            Self::NotFound { help, .. } | Self::NoSuchFile { help, .. } => help.clone(),
+            Self::Write { cause, .. } => help_for_room(cause.kind()).map(str::to_owned).into_iter().collect(),
+            _ => Vec::new(),
         }
     }
 }

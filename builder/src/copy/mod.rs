@@ -42,7 +42,7 @@ mod write;
 
 pub use apply::apply;
 pub use archive::unpack_stream;
-pub use digest::{CopyDigest, FileRecord, digest};
+pub use digest::{CopyDigest, Details, FileRecord, digest};
 pub use error::CopyError;
 pub use fetch::{Fetch, Fetched, NoNetwork};
 pub(crate) use latest::Latest;

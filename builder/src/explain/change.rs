@@ -29,6 +29,17 @@ pub enum Change {
         /// Which; None if the earlier list is not known any more.
         files: Option<FileChanges>,
     },
+    /// A mount of a RUN, but for the files that it shows.
+    Mount {
+        /// What it is of, and where: `cache at /root/.cache`.
+        mount: String,
+        /// What differs of it, as `--mount` calls it; None if there was no such mount, or is none any more.
+        member: Option<String>,
+        /// Before; None if it was not there.
+        from: Option<String>,
+        /// Now; None if it is not there.
+        to: Option<String>,
+    },
     /// Anything else: the command, a flag, a directory.
     Value {
         /// What it is, as the Dockerfile or the command line calls it.
@@ -44,8 +55,13 @@ pub enum Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "cause")]
 pub enum Culprit {
-    /// The base image.
-    Base,
+    /// The base image, or the folder in its place.
+    Base {
+        /// Before: its name and the beginning of its ID.
+        from: String,
+        /// Now.
+        to: String,
+    },
     /// The result of an earlier step of the build.
     Step {
         /// Its number in the build, from 1.
@@ -88,10 +104,18 @@ pub enum FileChange {
     Owner { path: String, from: String, to: String },
     /// Another kind of file.
     Kind { path: String, from: String, to: String },
-    /// A symbolic link that leads elsewhere.
-    Target { path: String },
-    /// Extended attributes, or which files are hard links of each other.
+    /// A symbolic link that leads elsewhere; None where the earlier list does not say whereto.
+    Target { path: String, from: Option<String>, to: Option<String> },
+    /// An extended attribute; None where there is none of that name.
+    Attribute { path: String, name: String, from: Option<String>, to: Option<String> },
+    /// A further name of another file; None for a file of its own.
+    HardLink { path: String, from: Option<String>, to: Option<String> },
+    /// Other numbers of a device.
+    Device { path: String, from: String, to: String },
+    /// Attributes, hard links or numbers, of which the earlier list does not say more.
     Attributes { path: String },
+    /// Another commit of a repository, or another folder of it.
+    Commit { path: String, from: String, to: String },
     /// It was not there.
     Added { path: String },
     /// It is gone.
@@ -109,8 +133,12 @@ impl FileChange {
             | Self::Mode { path, .. }
             | Self::Owner { path, .. }
             | Self::Kind { path, .. }
-            | Self::Target { path }
+            | Self::Target { path, .. }
+            | Self::Attribute { path, .. }
+            | Self::HardLink { path, .. }
+            | Self::Device { path, .. }
             | Self::Attributes { path }
+            | Self::Commit { path, .. }
             | Self::Added { path }
             | Self::Removed { path }
             | Self::Renamed { path, .. } => path,
@@ -128,8 +156,26 @@ impl fmt::Display for FileChange {
             Self::Mode { path, from, to } => write!(f, "{path}: mode {from:04o} -> {to:04o}"),
             Self::Owner { path, from, to } => write!(f, "{path}: owner {from} -> {to}"),
             Self::Kind { path, from, to } => write!(f, "{path}: was {from}, is {to}"),
-            Self::Target { path } => write!(f, "{path}: the link leads elsewhere"),
+            Self::Target { path, from: Some(from), to: Some(to) } => {
+                write!(f, "{path}: the link leads to {to}, not to {from}")
+            }
+            Self::Target { path, .. } => write!(f, "{path}: the link leads elsewhere"),
+            Self::Attribute { path, name, from, to } => {
+                write!(f, "{path}: attribute {name}: {}", ValueChange(from, to))
+            }
+            Self::HardLink { path, from, to: None } => {
+                write!(f, "{path}: no hard link of {} any more", from.as_deref().unwrap_or("another file"))
+            }
+            Self::HardLink { path, from, to: Some(to) } => {
+                write!(f, "{path}: a hard link of {to}, not ")?;
+                match from {
+                    Some(from) => write!(f, "of {from}"),
+                    None => f.write_str("a file of its own"),
+                }
+            }
+            Self::Device { path, from, to } => write!(f, "{path}: device {from} -> {to}"),
             Self::Attributes { path } => write!(f, "{path}: other attributes or hard links"),
+            Self::Commit { from, to, .. } => write!(f, "commit {from} -> {to}"),
             Self::Added { path } => write!(f, "{path}: added"),
             Self::Removed { path } => write!(f, "{path}: removed"),
             Self::Renamed { path, to } => write!(f, "{path}: renamed to {to}"),
@@ -140,7 +186,7 @@ impl fmt::Display for FileChange {
 impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Base => f.write_str("the base image is another one"),
+            Self::Base { from, to } => write!(f, "the base is another one: {from} -> {to}"),
             Self::Step { instruction, line, new: true, .. } => {
                 write!(f, "line {line} is new: {instruction}")
             }
@@ -159,6 +205,11 @@ impl fmt::Display for Change {
             Self::Parent { because } => because.fmt(f),
             Self::Variable { name, from, to } => write!(f, "variable {name}: {}", ValueChange(from, to)),
             Self::Value { name, from, to } => write!(f, "{name}: {}", ValueChange(from, to)),
+            Self::Mount { mount, member: Some(member), from, to } => {
+                write!(f, "--mount, {mount}: {member} {}", ValueChange(from, to))
+            }
+            Self::Mount { mount, member: None, from: None, .. } => write!(f, "--mount is new: {mount}"),
+            Self::Mount { mount, member: None, .. } => write!(f, "--mount is gone: {mount}"),
             Self::Files { mount, files } => {
                 match mount {
                     Some(target) => write!(f, "files mounted at {target}: ")?,

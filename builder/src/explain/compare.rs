@@ -7,8 +7,9 @@ use rbuild_image::store::Store;
 use rbuild_runtime::ulimit::Ulimit;
 
 use super::change::{Change, Culprit, FileChange, FileChanges};
+use super::mounts::{self, MountChange};
 use super::{files, inputs};
-use crate::key::{CopyKey, MountKey, MountKeyKind, RunKey, StepKey, StepKeyKind, WorkdirKey};
+use crate::key::{CopyKey, RunKey, RunNetworkKey, StepKey, StepKeyKind, WorkdirKey};
 
 /// A key with its digest, under which the lists of its files are kept.
 #[derive(Debug, Clone)]
@@ -46,7 +47,9 @@ pub(super) fn resemble(changes: &[Change]) -> bool {
         Change::Files { mount: None, files } => {
             files.as_ref().is_some_and(|files| files.changes.len() >= files.of)
         }
-        Change::Files { .. } | Change::Variable { .. } | Change::Parent { .. } => false,
+        Change::Files { .. } | Change::Mount { .. } | Change::Variable { .. } | Change::Parent { .. } => {
+            false
+        }
     };
     let is_other = |change: &Change| match change {
         Change::Value { name, from: Some(from), to: Some(to) } if name == "command" => !share_words(from, to),
@@ -92,6 +95,12 @@ impl Changes<'_> {
         }
     }
 
+    /// A flag that may be given several times, or not at all.
+    fn words(&mut self, name: &str, old: &[String], new: &[String]) {
+        let joined = |words: &[String]| (!words.is_empty()).then(|| words.join(" "));
+        self.optional(name, joined(old).as_ref(), joined(new).as_ref());
+    }
+
     fn flag(&mut self, name: &str, old: bool, new: bool) {
         self.optional(name, old.then_some(&"on"), new.then_some(&"on"));
     }
@@ -113,15 +122,18 @@ impl Changes<'_> {
         self.variables(&old.env, env);
         self.value("WORKDIR", &old.workdir, workdir);
         self.value("USER", &old.user, user);
-        self.value("--network", &format!("{:?}", old.network), &format!("{network:?}"));
+        self.value("--network", &network_word(old.network), &network_word(*network));
         self.flag("--security=insecure", old.insecure, *insecure);
-        self.value("--add-host", &old.hosts.join(" "), &hosts.join(" "));
+        self.words("--add-host", &old.hosts, hosts);
         self.optional("BUILDKIT_SANDBOX_HOSTNAME", old.hostname.as_ref(), hostname.as_ref());
         self.optional("--shm-size", old.shm_size.as_ref(), shm_size.as_ref());
-        let limits = |of: &[Ulimit]| of.iter().map(Ulimit::to_string).collect::<Vec<_>>().join(" ");
-        self.value("--ulimit", &limits(&old.ulimits), &limits(ulimits));
-        for number in 0..old.mounts.len().max(mounts.len()) {
-            self.mount(old.mounts.get(number), mounts.get(number));
+        let limits = |of: &[Ulimit]| of.iter().map(Ulimit::to_string).collect::<Vec<_>>();
+        self.words("--ulimit", &limits(&old.ulimits), &limits(ulimits));
+        for change in mounts::compare(&old.mounts, mounts) {
+            match change {
+                MountChange::Content { target, from, to } => self.files(target, &from, &to),
+                MountChange::Other(change) => self.found.push(change),
+            }
         }
     }
 
@@ -142,23 +154,6 @@ impl Changes<'_> {
             };
             self.value("order of the variables", &names(old), &names(new));
         }
-    }
-
-    fn mount(&mut self, old: Option<&MountKey>, new: Option<&MountKey>) {
-        if old == new {
-            return;
-        }
-        if let (Some(old), Some(new)) = (old, new)
-            && let (
-                MountKeyKind::Bind { content: from, writable: old_writable },
-                MountKeyKind::Bind { content: to, writable },
-            ) = (&old.kind, &new.kind)
-            && (old.target == new.target && old_writable == writable)
-        {
-            return self.files(new.target.clone(), from, to);
-        }
-        let shown = |mount: &MountKey| serde_json::to_string(mount).unwrap_or_default();
-        self.optional("--mount", old.map(shown).as_ref(), new.map(shown).as_ref());
     }
 
     fn files(&mut self, mount: Option<String>, from: &str, to: &str) {
@@ -188,7 +183,7 @@ impl Changes<'_> {
             self.flag("--link", old.link, new.link);
         }
         self.flag("--parents", old.parents, new.parents);
-        self.value("--exclude", &old.exclude.join(" "), &new.exclude.join(" "));
+        self.words("--exclude", &old.exclude, &new.exclude);
         self.optional("--unpack", old.unpack.as_ref(), new.unpack.as_ref());
         if old.content == new.content {
             return;
@@ -222,6 +217,14 @@ fn without_effects(mut files: FileChanges, old: &CopyKey, new: &CopyKey) -> File
         _ => true,
     });
     files
+}
+
+/// A network as `--network` calls it.
+fn network_word(network: RunNetworkKey) -> &'static str {
+    match network {
+        RunNetworkKey::Host => "host",
+        RunNetworkKey::None => "none",
+    }
 }
 
 /// A command as it was written, as far as that can be seen: without the usual shell.

@@ -2,12 +2,13 @@
 
 use rbuild_image::digest::RecordKey;
 use rbuild_image::store::{Store, StoreError};
+use rbuild_image::time::Timestamp;
 use serde::Serialize;
 
 use super::change::{Change, Culprit};
 use super::compare::{self, Keyed, compare};
 use super::culprit::culprit;
-use super::record::{BuildId, BuildRecord, BuildStep, Status};
+use super::record::{BuildId, BuildRecord, BuildStep, Outcome, Status};
 use crate::carry::whereabouts;
 use crate::key::{StepKey, StepRecord};
 
@@ -26,6 +27,10 @@ pub struct Explained {
     pub build: BuildId,
     /// Its Dockerfile.
     pub dockerfile: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
     /// In the order of the plan.
     pub steps: Vec<StepReport>,
 }
@@ -122,7 +127,8 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
             verdict: lookup.verdict(index, step)?,
         });
     }
-    Ok(Explained { build: build.id.clone(), dockerfile: build.dockerfile.clone(), steps })
+    let (dockerfile, started, outcome) = (build.dockerfile.clone(), build.started, build.outcome);
+    Ok(Explained { build: build.id.clone(), dockerfile, started, outcome, steps })
 }
 
 struct Lookup<'a> {

@@ -19,6 +19,7 @@ mod culprit;
 mod files;
 mod inputs;
 mod lookup;
+mod mounts;
 mod record;
 mod trace;
 

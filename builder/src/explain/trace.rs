@@ -70,6 +70,16 @@ impl Trace {
         self.change(step, |it| (it.status, it.log) = (status, it.log || log));
     }
 
+    /// It has no result, and nobody has said so yet: true if that is news.
+    pub(crate) fn failed_early(&self, step: StepId) -> bool {
+        let mut is_news = false;
+        self.change(step, |it| {
+            is_news = it.status == Status::Waiting;
+            it.status = Status::Failed;
+        });
+        is_news
+    }
+
     /// What is known of the steps so far.
     pub(crate) fn steps(&self) -> Vec<BuildStep> {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rbuild_image::store::{StoreError, TempDir};
+use rbuild_image::store::{StoreError, TempDir, help_for_room};
 use rbuild_runtime::sandbox::SpawnError;
 
 /// A step that could not be done; where it stands in the Dockerfile is the caller's knowledge.
@@ -43,11 +43,12 @@ impl StepFailure {
     }
 
     pub(crate) fn io(doing: &str, cause: &io::Error) -> Self {
-        Self::new(format!("failed to {doing}: {cause}"))
+        let help = help_for_room(cause.kind()).map(str::to_owned);
+        Self { help, ..Self::new(format!("failed to {doing}: {cause}")) }
     }
 
     pub(crate) fn store(cause: StoreError) -> Self {
-        Self::new(cause.to_string())
+        Self { help: cause.help().map(str::to_owned), ..Self::new(cause.to_string()) }
     }
 
     pub(crate) fn spawn(cause: SpawnError) -> Self {

@@ -43,13 +43,20 @@ use log::StepLog;
 
 /// Does one step, or finds it done.
 pub(crate) fn perform(session: &Session<'_>, step: &Step) -> Result<StepResult, StepFailure> {
+    let begun = Instant::now();
     let parent = session.chain(&step.parent)?;
     let record = match &step.op {
-        Op::Run(run) => run::perform(session, step, &parent, run)?,
-        Op::Copy(copy) => copy::perform(session, step, &parent, copy)?,
-        Op::Workdir(workdir) => workdir::perform(session, step, &parent, workdir)?,
+        Op::Run(run) => run::perform(session, step, &parent, run),
+        Op::Copy(copy) => copy::perform(session, step, &parent, copy),
+        Op::Workdir(workdir) => workdir::perform(session, step, &parent, workdir),
     };
-    Ok(StepResult::new(&parent, &record))
+    let is_over = |failure: &StepFailure| !failure.again && !session.cancel.requested();
+    // It failed on the way to its key: a file that it copies is not there.
+    if record.as_ref().is_err_and(is_over) && session.trace.failed_early(step.id) {
+        let step = step.id.0 as usize;
+        session.observer.on(Event::Failed { step, duration: begun.elapsed() });
+    }
+    Ok(StepResult::new(&parent, &record?))
 }
 
 /// A key, complete.

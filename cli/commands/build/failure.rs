@@ -2,14 +2,18 @@
 
 use rbuild_builder::error::{BuildError, Located, Problem};
 
-use crate::exit::chain;
+use crate::exit::{chain, help};
 use crate::ui::{self, Place, Report};
 
 /// What is shown of a failed build.
 pub(super) fn report(error: &BuildError) -> Report {
     match error {
         BuildError::Dockerfile(located) => self::located(located),
-        other => Report::new(chain(other)),
+        other => {
+            let mut report = Report::new(chain(other));
+            report.problems[0].help = help(other);
+            report
+        }
     }
 }
 

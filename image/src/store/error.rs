@@ -69,6 +69,13 @@ pub enum StoreError {
     NoLayer(LayerId),
 }
 
+/// What can be done about a disk that is full.
+#[must_use]
+pub fn help_for_room(kind: io::ErrorKind) -> Option<&'static str> {
+    let is_full = matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    is_full.then_some("rbuild system df says what takes the room, and rbuild system prune makes some")
+}
+
 fn mode(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Trusted => "as root",
@@ -78,6 +85,21 @@ fn mode(flavour: Flavour) -> &'static str {
 }
 
 impl StoreError {
+    /// What can be done about it, where that is known from the kind of failure alone.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        let Self::Io { source, .. } = self else { return None };
+        match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => Some(
+                "a store that is only read is laid below another one: RBUILD_ROOT=ELSEWHERE --store-lower STORE",
+            ),
+            io::ErrorKind::PermissionDenied => {
+                Some("the store belongs to somebody else: RBUILD_ROOT says where to have one of your own")
+            }
+            kind => help_for_room(kind),
+        }
+    }
+
     /// True if the store, or this file of it, cannot be written to by this process.
     pub(super) fn is_refused(&self) -> bool {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};

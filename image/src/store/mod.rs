@@ -73,7 +73,7 @@ mod tests;
 mod usage;
 mod whereabouts;
 
-pub use error::StoreError;
+pub use error::{StoreError, help_for_room};
 pub use failed::{FAILED_STEPS_STAY, HeldStep};
 pub use fsck::Problem;
 pub use images::{Image, ImageError};
