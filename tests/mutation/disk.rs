@@ -57,6 +57,8 @@ pub(super) enum Touch {
     KeepTime(String),
     /// It is written to under another name and renamed.
     Replace(String),
+    /// The same, and what comes in its place is older.
+    Older(String),
 }
 
 /// A folder, and what is in it.
@@ -105,7 +107,7 @@ impl Disk {
         for (path, node) in wanted.iter().filter(|(_, node)| !matches!(node, Node::Hard(_))) {
             let before = self.now.get(path).filter(|before| is_same_kind(before, node));
             if before != Some(node) {
-                let replace = matches!(touch, Some(Touch::Replace(at)) if at == path);
+                let replace = matches!(touch, Some(Touch::Replace(at) | Touch::Older(at)) if at == path);
                 put(&self.root.join(path), before, node, replace);
             }
         }
@@ -131,6 +133,7 @@ impl Disk {
             Touch::Time(path, secs) => set(path, SystemTime::UNIX_EPOCH + Duration::from_secs(*secs)),
             Touch::Owner(path, id) => chown(self.root.join(path), Some(*id), Some(*id)).expect("its owner"),
             Touch::KeepTime(path) => set(path, kept_time.expect("it was there")),
+            Touch::Older(path) => set(path, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
             Touch::Replace(_) => {}
         }
     }

@@ -22,6 +22,8 @@ pub(super) enum Cause {
     Variable(&'static str, String),
     /// A flag or another part of the instruction.
     Value(&'static str),
+    /// A member of a mount.
+    Mount(&'static str),
     /// One file, and what happened to it.
     File { mount: Option<&'static str>, path: String, change: &'static str },
     /// Files, whichever.
@@ -43,6 +45,7 @@ impl Cause {
         match self {
             Self::Variable(name, to) => change["name"] == *name && change["to"] == to.as_str(),
             Self::Value(name) => change["field"] == "value" && change["name"] == *name,
+            Self::Mount(member) => change["field"] == "mount" && change["member"] == *member,
             Self::Files | Self::Base => change["field"] == "files",
             Self::File { mount, path, change: what } => {
                 let files = change["files"]["changes"].as_array().map_or(&[][..], Vec::as_slice);

@@ -142,6 +142,7 @@ impl Bench {
         args.extend(project.build_args.iter().map(|(name, value)| format!("--build-arg={name}={value}")));
         args.extend(project.host.iter().map(|host| format!("--add-host={host}")));
         args.push(format!("--build-context=named={context}/named"));
+        args.push(format!("--secret=id=outside,src={context}/outside"));
         if let Trick::Args(special) = trick {
             args.extend(special.iter().map(|arg| (*arg).to_owned()));
         }

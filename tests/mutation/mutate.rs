@@ -52,6 +52,11 @@ const KINDS: &[(&str, Kind)] = &[
         *project.file(&path).0 = dice.fresh().into();
         Some((in_tree(&path, "content"), Trick::Touch(Touch::Replace(path))))
     }),
+    ("content, by renaming an older file", |project, dice, _| {
+        let path = project.a_file(dice);
+        *project.file(&path).0 = dice.fresh().into();
+        Some((in_tree(&path, "content"), Trick::Touch(Touch::Older(path))))
+    }),
     ("mode", |project, dice, _| {
         let path = project.a_file(dice);
         let mode = project.file(&path).1;
@@ -100,6 +105,25 @@ const KINDS: &[(&str, Kind)] = &[
         project.files.insert(format!("{folder}/f{}", dice.fresh()), node);
         plain(in_tree(&path, "renamed"))
     }),
+    ("renamed in capitals", |project, dice, _| {
+        let path = some_file(project, dice)?;
+        let (folder, name) = path.rsplit_once('/').expect("it is in a folder");
+        let node = project.files.remove(&path)?;
+        project.files.insert(format!("{folder}/{}", name.to_uppercase()), node);
+        // It may have been called like that before.
+        plain(Expected::Perhaps(in_tree_cause(&path, "renamed")))
+    }),
+    ("name of two lines", |project, dice, _| {
+        let fresh = dice.fresh();
+        project.files.insert(format!("tree/one\n{fresh}"), Node::data("", 0o644));
+        plain(in_tree(&format!("tree/one\\n{fresh}"), "added"))
+    }),
+    ("name that a pattern matches", |project, dice, _| {
+        let path = project.files.keys().find(|path| path.starts_with("wild/"))?.clone();
+        let node = project.files.remove(&path)?;
+        project.files.insert(format!("wild/{}.w", dice.fresh()), node);
+        plain(file("/wild", path.trim_start_matches("wild/"), "renamed"))
+    }),
     ("link", |project, dice, _| {
         project.files.insert("tree/link".into(), Node::Link(dice.fresh()));
         plain(in_tree("tree/link", "target"))
@@ -133,18 +157,20 @@ const KINDS: &[(&str, Kind)] = &[
         let path = (!paths.is_empty()).then(|| dice.pick(&paths))?;
         let first = project.files["tree/hard1"].clone();
         project.files.insert(path.clone(), first);
-        plain(in_tree(&path, "attributes"))
+        plain(in_tree(&path, "hard_link"))
     }),
     ("attribute", |project, dice, can| {
         let path = project.a_file(dice);
         let note = can.xattrs.then(|| dice.fresh())?;
         *project.file(&path).2 = Some(note);
-        plain(in_tree(&path, "attributes"))
+        plain(in_tree(&path, "attribute"))
     }),
     ("ignored file", |project, dice, _| {
         *project.file("tree/b.tmp").0 = dice.fresh().into();
         plain(Expected::Nothing)
     }),
+    ("proxy", |_, _, _| nothing(Trick::Args(&["--build-arg=HTTP_PROXY=http://nowhere:1"]))),
+    // It is the secret of a step, too.
     ("file that nobody copies", |project, dice, _| {
         *project.file("outside").0 = dice.fresh().into();
         plain(Expected::Nothing)
@@ -163,6 +189,12 @@ const KINDS: &[(&str, Kind)] = &[
         *project.file("bound/file").0 = dice.fresh().into();
         let cause = Cause::File { mount: Some("/bound"), path: "file".into(), change: "content" };
         plain(Expected::Miss(SEEN, cause))
+    }),
+    ("mode of a mounted file", |project, dice, _| {
+        let mode = project.file("bound/file").1;
+        *mode = 0o600 | ((*mode + 1 + u32::try_from(dice.below(0o76)).expect("it is small")) & 0o77);
+        let cause = Cause::File { mount: Some("/bound"), path: "file".into(), change: "mode" };
+        plain(Expected::Perhaps(cause))
     }),
     ("file of a named context", |project, dice, _| {
         *project.file("named/file").0 = dice.fresh().into();
@@ -212,10 +244,21 @@ const KINDS: &[(&str, Kind)] = &[
         can.owners.then(|| project.words.insert("user", (1 + dice.below(60_000)).to_string()))?;
         plain(Expected::Perhaps(Cause::Value("USER")))
     }),
-    ("cache mount", |project, dice, _| word(project, dice, "cache", SEEN, "--mount")),
+    ("cache mount", |project, dice, _| {
+        project.words.insert("cache", dice.fresh());
+        plain(Expected::Miss(SEEN, Cause::Mount("id")))
+    }),
+    ("sharing of a cache", |project, dice, _| {
+        project.words.insert("sharing", dice.pick(&["shared", "private", "locked"]).to_owned());
+        plain(Expected::Perhaps(Cause::Mount("sharing")))
+    }),
+    ("place of a secret", |project, dice, _| {
+        project.words.insert("secret", dice.fresh());
+        plain(Expected::Miss(SEEN, Cause::Mount("target")))
+    }),
     ("tmpfs mount", |project, dice, _| {
         project.words.insert("tmpfs", (65_536 + 4096 * dice.below(1 << 20)).to_string());
-        plain(Expected::Perhaps(Cause::Value("--mount")))
+        plain(Expected::Perhaps(Cause::Mount("size")))
     }),
     ("heredoc", |project, dice, _| {
         project.words.insert("heredoc", dice.fresh());

@@ -66,12 +66,14 @@ impl Project {
         files.insert("bound/file".into(), Node::data(dice.fresh(), 0o644));
         files.insert("bound/deep/file".into(), Node::data(dice.fresh(), 0o644));
         files.insert("named/file".into(), Node::data(dice.fresh(), 0o644));
+        files.insert("wild/first.w".into(), Node::data(dice.fresh(), 0o644));
         files.insert("alias".into(), Node::Link("named".into()));
         files.insert("outside".into(), Node::data("nobody copies it\n", 0o644));
         files.insert("archive.tar".into(), Node::data(archive(&dice.fresh()), 0o644));
-        let fresh = ["cache", "comment", "dest", "env", "heredoc", "middle", "script", "workdir"];
+        let fresh = ["cache", "comment", "dest", "env", "heredoc", "middle", "script", "secret", "workdir"];
         let mut words: BTreeMap<_, _> = fresh.into_iter().map(|word| (word, dice.fresh())).collect();
         words.insert("owner", "0:0".to_owned());
+        words.insert("sharing", "shared".to_owned());
         words.insert("tmpfs", "65536".to_owned());
         words.insert("uid", "0".to_owned());
         words.insert("user", "0".to_owned());
@@ -114,9 +116,10 @@ impl Project {
              ENV SET={env}\n\
              RUN {network}--mount=type=bind,source=bound,target=/bound \
              --mount=type=bind,from=made,source=/tree,target=/made \
-             --mount=type=cache,id={cache},target=/cache --mount=type=tmpfs,target=/scratch,size={tmpfs} \
+             --mount=type=cache,id={cache},sharing={sharing},target=/cache \
+             --mount=type=secret,id=outside,target=/run/{secret} --mount=type=tmpfs,target=/scratch,size={tmpfs} \
              find /bound /made -type f | sort | xargs cat > /seen; echo $SEEN $SET >> /seen; \
-             chmod 666 /seen; touch /cache/x /scratch/x\n\
+             chmod 666 /seen; touch /cache/x /scratch/x; test -s /run/v*\n\
              COPY <<EOF /heredoc\n{heredoc}\nEOF\n\
              WORKDIR /work/{workdir}\n\
              USER {user}:{user}\n\
@@ -128,6 +131,7 @@ impl Project {
              COPY --link --from=named / /named\n\
              COPY alias /aliased\n\
              ADD archive.tar /unpacked/\n\
+             COPY wild/*.w /wild/\n\
              COPY {parents}bound/deep/file /par/\n\
              RUN <<SCRIPT\n#!/bin/sh\necho {script} > /script\nSCRIPT\n\
              ARG LATE\n\
@@ -137,6 +141,8 @@ impl Project {
             middle = word("middle"),
             env = word("env"),
             cache = word("cache"),
+            sharing = word("sharing"),
+            secret = word("secret"),
             tmpfs = word("tmpfs"),
             heredoc = word("heredoc"),
             workdir = word("workdir"),
