@@ -24,6 +24,11 @@ use crate::exit::{Exit, FAILURE, USAGE};
 use crate::settings::Environment;
 use crate::ui::Style;
 
+/// Walking and planning a copy takes many small pieces of memory on several threads, where the C library's own allocator
+/// costs a fifth of a warm build.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // In the first process of a sandbox this does not return.
     rbuild_runtime::sandbox::dispatch();
