@@ -22,6 +22,7 @@ mod lower;
 mod manifests;
 mod many_layers;
 mod mutation;
+mod over;
 mod platforms;
 mod prune;
 mod pulling;

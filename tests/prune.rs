@@ -78,7 +78,10 @@ fn df_adds_up() {
 fn cache_of(sandbox: &Sandbox) -> Vec<Value> {
     let facts = sandbox.rbuild(&["system", "df", "-v", "--format", "json"]).succeeded().stdout;
     let facts: Value = serde_json::from_str(&facts).expect("JSON");
-    facts["BuildCache"].as_array().expect("a list").clone()
+    let mut all = facts["BuildCache"].as_array().expect("a list").clone();
+    // A program for tests remembers copies of any size.
+    all.retain(|item| item["Description"] != "what a COPY copied last");
+    all
 }
 
 /// Makes a file of so many kilobytes a layer that no image has.

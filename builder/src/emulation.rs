@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rbuild_image::platform::Platform;
-use rbuild_image::store::Published;
+use rbuild_image::store::{Published, UnpublishedTar};
 use rbuild_parser::plan::{Op, Step, StepId};
 use rbuild_runtime::emulation::{self, Emulation};
 
@@ -18,7 +18,7 @@ use crate::error::{BuildError, Problem, SourceFile};
 use crate::event::Silent;
 use crate::explain::Trace;
 use crate::planning::problems;
-use crate::seal::Seal;
+use crate::seal::{Begun, Seal};
 use crate::session::{Parts, Session};
 use crate::step;
 
@@ -26,7 +26,11 @@ use crate::step;
 struct NoSeal;
 
 impl Seal for NoSeal {
-    fn seal(&self, _step: StepId, _layer: Published) {}
+    fn begin(&self, _step: StepId, _tar: UnpublishedTar) -> Option<Begun> {
+        None
+    }
+
+    fn seal(&self, _step: StepId, _layer: Published, _begun: Option<Begun>) {}
 
     fn is_last(&self, _step: StepId) -> bool {
         false

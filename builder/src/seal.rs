@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
-use rbuild_image::store::Published;
+use rbuild_image::layer::TarSummary;
+use rbuild_image::store::{Published, UnpublishedTar};
 use rbuild_parser::plan::{Root, StepId};
 
 use crate::work::Work;
@@ -19,14 +20,26 @@ pub(crate) struct Sealer<'scope, 'env> {
     wanted: BTreeSet<StepId>,
     /// Those among them that nothing else waits for.
     last: BTreeSet<StepId>,
-    queue: Mutex<Option<Sender<Published>>>,
+    queue: Mutex<Option<Sender<Handed>>>,
     stop: Arc<AtomicBool>,
 }
 
+/// Fewer entries than this are not worth a thread of their own.
+const WORTH_ENTRIES: u64 = 256;
+
+/// Where what [`Seal::begin`] began ends.
+pub(crate) type Begun = Receiver<TarSummary>;
+
+/// A layer, and its digest if that was begun.
+type Handed = (Published, Option<Begun>);
+
 /// Where steps hand in the layers they made.
 pub(crate) trait Seal: Sync {
+    /// Begins with the DiffID of a layer that is about to be published, if the image will need it.
+    fn begin(&self, step: StepId, tar: UnpublishedTar) -> Option<Begun>;
+
     /// Has the DiffID of `step`'s layer computed, if the image will need it.
-    fn seal(&self, step: StepId, layer: Published);
+    fn seal(&self, step: StepId, layer: Published, begun: Option<Begun>);
 
     /// Whether the image needs the DiffID of `step`'s layer and no other step its files: then there is nothing to do
     /// meanwhile, and it had better be computed while the files are read anyway.
@@ -49,7 +62,20 @@ impl<'scope, 'env> Sealer<'scope, 'env> {
 }
 
 impl Seal for Sealer<'_, '_> {
-    fn seal(&self, step: StepId, layer: Published) {
+    fn begin(&self, step: StepId, tar: UnpublishedTar) -> Option<Begun> {
+        if !self.wanted.contains(&step) || tar.entries() < WORTH_ENTRIES {
+            return None;
+        }
+        let (sender, receiver) = sync_channel(1);
+        self.scope.spawn(move || {
+            // Without an answer the layer is read again, and the failure met where it is reported. Nobody may be
+            // waiting any more either.
+            let _ = tar.read().map(|tar| sender.send(tar));
+        });
+        Some(receiver)
+    }
+
+    fn seal(&self, step: StepId, layer: Published, begun: Option<Begun>) {
         if !self.wanted.contains(&step) {
             return;
         }
@@ -61,7 +87,7 @@ impl Seal for Sealer<'_, '_> {
             sender
         });
         // The thread outlives the sender; should it be gone, the image's assembly computes the DiffID.
-        let _ = sender.send(layer);
+        let _ = sender.send((layer, begun));
     }
 
     fn is_last(&self, step: StepId) -> bool {
@@ -69,15 +95,17 @@ impl Seal for Sealer<'_, '_> {
     }
 }
 
-fn work(queue: &Receiver<Published>, stop: &AtomicBool) {
-    for Published { layer, listing } in queue {
+fn work(queue: &Receiver<Handed>, stop: &AtomicBool) {
+    for (Published { layer, listing }, begun) in queue {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         // A failure is met again, and reported, by whoever asks for the DiffID.
-        let _ = match listing {
-            Some(listing) => layer.tar_of(&listing),
-            None => layer.tar(),
+        let _ = match (listing, begun) {
+            (Some(_), Some(begun)) => layer.tar_from(|| begun.recv().ok()),
+            (Some(listing), None) => layer.tar_of(&listing),
+            // Another's equal layer, whose times may be others.
+            (None, _) => layer.tar(),
         };
     }
 }

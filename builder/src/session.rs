@@ -24,7 +24,7 @@ use crate::key::StepRecord;
 use crate::output::{Early, Ready};
 use crate::recipe::Recipe;
 use crate::request::{NoCache, Request, Secret};
-use crate::seal::Seal;
+use crate::seal::{Begun, Seal};
 use crate::standby::Standbys;
 use crate::step::{StepFailure, Top, linked, materialize};
 use crate::tidy::Tidier;
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
         self.obtain(chain)?;
         let mut open = Vec::new();
         for layer in chain.stack() {
-            open.push(self.layer(layer)?.open_fs().map_err(StepFailure::store)?);
+            open.extend(self.layer(layer)?.open_fs().map_err(StepFailure::store)?.into_fds());
         }
         Ok(View::new(open, self.store.flavour()))
     }
@@ -394,8 +394,19 @@ impl<'a> Session<'a> {
     }
 
     /// Has the layer's DiffID computed beside the steps, if the image will need it.
-    pub(crate) fn seal(&self, step: StepId, layer: Published) {
-        self.sealer.seal(step, layer);
+    pub(crate) fn seal(&self, step: StepId, layer: Published, begun: Option<Begun>) {
+        self.sealer.seal(step, layer, begun);
+    }
+
+    /// Begins with that while the layer is being published.
+    pub(crate) fn begin_seal(
+        &self,
+        step: StepId,
+        temp: &TempDir,
+        known: &Known,
+    ) -> Result<Option<Begun>, StoreError> {
+        let tar = self.store.unpublished_tar(temp, known)?;
+        Ok(tar.and_then(|tar| self.sealer.begin(step, tar)))
     }
 }
 

@@ -53,7 +53,7 @@ fn view(store: &Store, side: &Side) -> Result<View, Failure> {
     for id in &side.stack {
         let layer = store.layer(*id)?;
         let layer = layer.ok_or_else(|| Failure::new(format!("layer {id} is not in the store any more")))?;
-        open.push(layer.open_fs()?);
+        open.extend(layer.open_fs()?.into_fds());
     }
     Ok(View::new(open, store.flavour()))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
@@ -72,11 +73,13 @@ pub struct Details {
 /// # Errors
 /// A file cannot be read or changed meanwhile.
 pub fn digest(selection: &Selection) -> Result<CopyDigest, CopyError> {
+    selection.plain.store(true, Ordering::Relaxed);
     let mut records = Vec::new();
     for (index, pick) in selection.picks.iter().enumerate() {
         let source = u32::try_from(index).unwrap_or(u32::MAX);
         match pick {
             Pick::Tree { at, identity: Some(identity), .. } => {
+                selection.plain.store(false, Ordering::Relaxed);
                 let details = Details { checkout: Some(at.clone()), ..Details::default() };
                 let details = Some(Box::new(details));
                 records.push(FileRecord { content: *identity, details, ..FileRecord::top(source) });
@@ -178,8 +181,11 @@ fn record(
         Some(known) => known,
         None => look(selection, &at.path(item), item)?,
     };
-    let xattrs =
-        if known.has_xattrs { selection.source.xattrs(&at.path(item), item.layer)? } else { Vec::new() };
+    let mut xattrs = Vec::new();
+    if known.has_xattrs {
+        selection.plain.store(false, Ordering::Relaxed);
+        xattrs = selection.source.xattrs(&at.path(item), item.layer)?;
+    }
     let details = Details::of(item, xattrs, link);
     Ok(FileRecord {
         source,

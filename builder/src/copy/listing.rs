@@ -1,45 +1,72 @@
-//! What a layer consists of that was written just now, without reading it again.
+//! What a layer consists of that is going to be written, without reading it again.
 //!
-//! Known is only what was planned and surely came true. Where the file system has a say (extended attributes, which it
-//! may refuse; the order of a file's names) nothing is said, and the layer is read.
+//! Known is only what is planned and will surely come true. Where the file system has a say (extended attributes, which
+//! it may refuse; the order of a file's names) nothing is said, and the layer is read.
 
-use rbuild_image::layer::{Entry, EntryKind, Listing};
+use rbuild_image::layer::{Entry, EntryKind};
 use rbuild_image::time::Timestamp;
 
 use super::tree::{Attributes, Content, Made, NodeId, ROOT, Tree};
-use crate::context::FileTime;
 use crate::context::path::join;
+use crate::context::{ContentHash, FileTime};
 
-/// The entries of the layer, if all of them are known. `new` is the time of those that were given none.
-pub(super) fn listing(tree: &Tree<'_>, new: FileTime) -> Option<Listing> {
-    let mut entries = Vec::with_capacity(tree.nodes.len());
-    below(tree, ROOT, b"", new, &mut entries)?;
-    Some(Listing::new(entries))
+/// An entry of the layer in the making.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// As it will be.
+    pub entry: Entry,
+    /// BLAKE3 of a file's content, if that is known before it is read.
+    pub content: Option<ContentHash>,
+    /// Where it is in the tree.
+    pub(super) node: NodeId,
 }
 
-fn below(tree: &Tree<'_>, id: NodeId, path: &[u8], new: FileTime, entries: &mut Vec<Entry>) -> Option<()> {
-    for (name, &child) in &tree.dir(id)?.children {
-        let path = join(path, name);
-        match &tree.nodes[child].made {
-            Made::Dir(dir) => {
-                let mtime = dir.with.mtime.unwrap_or(new);
-                let kind = EntryKind::Dir { opaque: false };
-                entries.push(entry(path.clone(), kind, &dir.with, dir.with.mode, mtime));
-                below(tree, child, &path, new, entries)?;
+/// The entries of the layer in canonical order, if all of them are known. `new` is the time of those that were given
+/// none, `known` what is known of a file's content.
+pub(super) fn planned(
+    tree: &Tree<'_>,
+    new: FileTime,
+    known: impl Fn(&Content) -> Option<ContentHash>,
+) -> Option<Vec<Planned>> {
+    let mut listing = Listing { tree, new, known, planned: Vec::with_capacity(tree.nodes.len()) };
+    listing.below(ROOT, b"")?;
+    Some(listing.planned)
+}
+
+struct Listing<'t, 'a, K> {
+    tree: &'t Tree<'a>,
+    new: FileTime,
+    known: K,
+    planned: Vec<Planned>,
+}
+
+impl<K: Fn(&Content) -> Option<ContentHash>> Listing<'_, '_, K> {
+    fn below(&mut self, id: NodeId, path: &[u8]) -> Option<()> {
+        for (name, &node) in &self.tree.dir(id)?.children {
+            let path = join(path, name);
+            let (kind, with, mode) = match &self.tree.nodes[node].made {
+                Made::Dir(dir) => (EntryKind::Dir { opaque: false }, &dir.with, dir.with.mode),
+                Made::File { content, with } => (EntryKind::File { size: size(content) }, with, with.mode),
+                Made::Symlink { target, with } => (EntryKind::Symlink(target.clone()), with, 0o777),
+                Made::Whiteout => {
+                    self.planned.push(Planned { entry: Entry::whiteout(path), content: None, node });
+                    continue;
+                }
+                Made::Special { .. } | Made::Link(_) => return None,
+            };
+            let content = match &self.tree.nodes[node].made {
+                Made::File { content, .. } => (self.known)(content),
+                _ => None,
+            };
+            let is_dir = matches!(kind, EntryKind::Dir { .. });
+            let entry = entry(path.clone(), kind, with, mode, with.mtime.unwrap_or(self.new));
+            self.planned.push(Planned { entry, content, node });
+            if is_dir {
+                self.below(node, &path)?;
             }
-            Made::File { content, with } => {
-                let kind = EntryKind::File { size: size(content) };
-                entries.push(entry(path, kind, with, with.mode, with.mtime.unwrap_or(new)));
-            }
-            Made::Symlink { target, with } => {
-                let kind = EntryKind::Symlink(target.clone());
-                entries.push(entry(path, kind, with, 0o777, with.mtime.unwrap_or(new)));
-            }
-            Made::Whiteout => entries.push(Entry::whiteout(path)),
-            Made::Special { .. } | Made::Link(_) => return None,
         }
+        Some(())
     }
-    Some(())
 }
 
 fn entry(path: Vec<u8>, kind: EntryKind, with: &Attributes, mode: u32, mtime: FileTime) -> Entry {

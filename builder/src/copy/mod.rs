@@ -13,7 +13,7 @@
 //! The rooms: `wildcard` and `select` find what is meant; `merge` (COPY) and `archive` (ADD) are the rules, applied
 //! to a `tree` in memory that stands for the destination with the new layer on it; `write` makes that tree a
 //! directory, with `data` moving bytes and `reuse` linking what an earlier layer already has,
-//! which `latest` knows, and `listing` telling what came out; `owner`, `hint` and `fetch` look up names, help with typing
+//! which `latest` knows (`seen` is how), or `over` leaving it to that layer, and `listing` telling what came out; `owner`, `hint` and `fetch` look up names, help with typing
 //! errors, and stand for the network.
 //!
 //! Invariants: a conflict is found before anything is written; no path leaves the source's or the destination's
@@ -30,8 +30,10 @@ mod hint;
 mod latest;
 mod listing;
 mod merge;
+mod over;
 mod owner;
 mod reuse;
+mod seen;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -45,9 +47,11 @@ pub use archive::unpack_stream;
 pub use digest::{CopyDigest, Details, FileRecord, digest};
 pub use error::CopyError;
 pub use fetch::{Fetch, Fetched, NoNetwork};
-pub(crate) use latest::Latest;
+pub(crate) use latest::{Latest, Place};
+pub use listing::Planned;
 pub use owner::Owner;
-pub use reuse::{Links, Reuse, Twin, Wanted};
+pub use reuse::{Base, Links, Reuse, Twin, Wanted};
+pub use seen::{Seen, SeenEntries, What};
 pub use select::{Selection, select};
 pub use workdir::make_workdir;
 pub use write::Written;

@@ -2,7 +2,11 @@
 
 use std::os::fd::BorrowedFd;
 
+use rbuild_image::digest::LayerId;
+
+use super::listing::Planned;
 use super::owner::Owner;
+use super::seen::SeenEntries;
 use crate::context::{ContentHash, FileTime};
 
 /// A file as it will stand in the new layer.
@@ -53,6 +57,23 @@ pub trait Reuse: Sync {
 
     /// Takes note of a file that the new layer is going to have at `path`, relative to its root.
     fn made(&self, wanted: &Wanted, path: &[u8]);
+
+    /// A layer that the new one can be over, if all that is in it is known.
+    fn base(&self) -> Option<Base<'_>> {
+        None
+    }
+
+    /// Takes note of all entries that the new layer is going to have, if nothing comes in between.
+    fn all(&self, _planned: &[Planned]) {}
+}
+
+/// A layer of which the next one may be only what differs.
+#[derive(Debug)]
+pub struct Base<'a> {
+    /// Its name.
+    pub layer: LayerId,
+    /// All of its entries, in canonical order.
+    pub entries: SeenEntries<'a>,
 }
 
 /// Where a file of another layer is.

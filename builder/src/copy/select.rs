@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rbuild_image::layer::View;
@@ -25,6 +26,8 @@ pub struct Selection {
     pub(crate) picks: Vec<Pick>,
     /// Hashes of files that changed too recently to be remembered, by their path in the source.
     pub(crate) hashed: Mutex<HashMap<Vec<u8>, ContentHash>>,
+    /// It was found out that no entry has extended attributes.
+    pub(crate) plain: AtomicBool,
 }
 
 /// What `--chown` and `--chmod` make of an entry.
@@ -101,7 +104,14 @@ pub fn select(
         }
     }
     let rules = Rules { owner, chmod: copy.chmod.clone(), top: None };
-    Ok(Selection { copy: copy.clone(), source: source.clone(), rules, picks, hashed: Mutex::default() })
+    Ok(Selection {
+        copy: copy.clone(),
+        source: source.clone(),
+        rules,
+        picks,
+        hashed: Mutex::default(),
+        plain: AtomicBool::new(false),
+    })
 }
 
 /// The repositories that an ADD names.
@@ -153,6 +163,13 @@ impl Selection {
             self.rules.top = Some(look).filter(|look| *look != self.rules.made_dirs());
         }
         self
+    }
+}
+
+impl Selection {
+    /// Whether it was looked at for its digest, and no entry has extended attributes.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain.load(Ordering::Relaxed)
     }
 }
 

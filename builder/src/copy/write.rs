@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use rbuild_image::layer::{Known as KnownLayer, KnownContents, Owners};
+use rbuild_image::layer::{Known as KnownLayer, KnownContents, Listing, Owners};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_OMIT, chmodat, fchmod, futimens,
     linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
@@ -19,7 +19,8 @@ use rustix::io::Errno;
 
 use super::data::Mover;
 use super::error::CopyError;
-use super::listing;
+use super::listing::{self, Planned};
+use super::over::{self, Part};
 use super::owner::Owner;
 use super::reuse::{Links, Twin, Wanted};
 use super::select::Selection;
@@ -45,12 +46,28 @@ pub(crate) fn write(
         tree.hide_below(id)?;
     }
     let own_time = own_time(&tree);
+    let planned = listing::planned(&tree, own_time, |content| known_content(selection, content));
+    let part = match (&planned, selection, links) {
+        (Some(planned), Some(selection), Links::Layer(Some(reuse))) => {
+            let base = reuse.base();
+            let part = base.map_or(Ok(None), |base| over::part(&tree, selection, planned, base))?;
+            if part.is_none() {
+                reuse.all(planned);
+            }
+            part
+        }
+        _ => None,
+    };
+    if let (Some(part), Some(planned)) = (&part, &planned) {
+        part.prune(&mut tree, planned);
+    }
     let writer = Writer {
         tree: &tree,
         selection,
         upper,
         owners,
-        links,
+        // No inode may be in both the layer and the one that it is over.
+        links: if part.is_some() { Links::Never } else { links },
         mover: Mover::new(),
         us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
         linked: Mutex::default(),
@@ -61,9 +78,19 @@ pub(crate) fn write(
     writer.fill(upper, ROOT, b"")?;
     writer.more_names()?;
     writer.finish_dir(upper, ROOT, b"")?;
-    let listing = if writer.has_xattrs.into_inner() { None } else { listing::listing(&tree, own_time) };
+    let has_xattrs = writer.has_xattrs.into_inner();
     let Linked { contents, bytes, .. } = writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Written { own_time, known: KnownLayer { contents, linked_bytes: bytes, listing } })
+    let listed = |planned: Vec<Planned>| Listing::new(planned.into_iter().map(|it| it.entry).collect());
+    let listing = planned.filter(|_| !has_xattrs).map(listed);
+    let known = match part {
+        // They were not there when the files were hashed.
+        Some(_) if has_xattrs => return Err(ContextError::Changed { path: "the source".to_owned() }.into()),
+        Some(Part { base, contents, bytes, .. }) => {
+            KnownLayer { contents, linked_bytes: bytes, listing, over: Some(base) }
+        }
+        None => KnownLayer { contents, linked_bytes: bytes, listing, over: None },
+    };
+    Ok(Written { own_time, known })
 }
 
 /// A layer that was written.
@@ -166,7 +193,7 @@ impl Writer<'_, '_> {
         with: &Attributes,
     ) -> Result<(), CopyError> {
         let xattrs = self.xattrs(with, content)?;
-        let known = self.known_content(content).filter(|_| xattrs.is_empty());
+        let known = known_content(self.selection, content).filter(|_| xattrs.is_empty());
         if self.link_instead(dir, name, path, content, with, known) {
             return Ok(());
         }
@@ -246,19 +273,6 @@ impl Writer<'_, '_> {
         let has_xattrs = !source.xattrs(at, found.layer)?.is_empty();
         source.hashes().learn(meta, false, read_at, Known { content, has_xattrs });
         Ok(Ok(()))
-    }
-
-    /// The content of a file of the source, if it has one and a memory knows it.
-    fn known_content(&self, content: &Content) -> Option<ContentHash> {
-        let (Content::Source(found, at), selection) = (content, self.selection?) else { return None };
-        if found.meta.size == 0 {
-            return None;
-        }
-        let known = selection.source.remembered(&found.meta).map(|known| known.content);
-        known.or_else(|| {
-            let hashed = selection.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-            hashed.get(at).copied()
-        })
     }
 
     /// Links to an equal file of another layer, if there is one. An empty file is not worth a link.
@@ -419,6 +433,19 @@ impl Writer<'_, '_> {
         }
         Ok(selection.source.xattrs(path, layer)?)
     }
+}
+
+/// The content of a file of the source, if it has one and a memory knows it.
+fn known_content(selection: Option<&Selection>, content: &Content) -> Option<ContentHash> {
+    let (Content::Source(found, at), selection) = (content, selection?) else { return None };
+    if found.meta.size == 0 {
+        return None;
+    }
+    let known = selection.source.remembered(&found.meta).map(|known| known.content);
+    known.or_else(|| {
+        let hashed = selection.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        hashed.get(at).copied()
+    })
 }
 
 /// Now, or the next second if something that is copied was changed in this one: a layer's identity knows seconds, and

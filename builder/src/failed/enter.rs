@@ -129,14 +129,14 @@ fn place(
     let (source, readonly) = match &mount.source {
         KeptSource::Bind { layer, path, writable } => {
             let layer = store.layer(*layer)?.ok_or_else(|| EnterError::NoLayer(layer.to_string()))?;
-            let fs = layer.fs_path();
-            layers.push(layer);
-            if *writable {
+            let source = if *writable || layer.is_over() {
                 let scratch = held.scratch(&format!("mount-{number}"))?;
-                (MountSource::Discard { lowers: vec![fs], source: path.clone(), scratch }, false)
+                MountSource::Discard { lowers: layer.paths().collect(), source: path.clone(), scratch }
             } else {
-                (MountSource::Bind(inside(fs, path)), true)
-            }
+                MountSource::Bind(inside(layer.fs_path(), path))
+            };
+            layers.push(layer);
+            (source, !writable)
         }
         KeptSource::Cache { folder, path } => {
             let cache = crate::cache_mount::folder_of(store).join(folder);

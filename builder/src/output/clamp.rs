@@ -28,10 +28,10 @@ fn rewritten(store: &Store, id: LayerId, epoch: i64) -> Result<LayerId, String> 
     if let Some(known) = layer.clamped(epoch).map_err(|cause| text(&cause))? {
         return Ok(known.id());
     }
-    let dir = layer.open_fs().map_err(|cause| text(&cause))?;
+    let folders = layer.open_fs().map_err(|cause| text(&cause))?;
     let flavour = store.flavour();
     let remember = |clamped| layer.remember_clamped(epoch, clamped).map_err(|cause| text(&cause));
-    if !has_times_after(dir.as_fd(), flavour, epoch).map_err(|cause| text(&cause))? {
+    if !has_times_after(folders.as_folders(), flavour, epoch).map_err(|cause| text(&cause))? {
         remember(id)?;
         return Ok(id);
     }
@@ -39,7 +39,7 @@ fn rewritten(store: &Store, id: LayerId, epoch: i64) -> Result<LayerId, String> 
     let into = temp.make_dir("fs", 0o755).map_err(|cause| text(&cause))?;
     let (read, mut write) = io::pipe().map_err(|cause| text(&cause))?;
     std::thread::scope(|scope| {
-        let writer = scope.spawn(move || write_clamped_tar(dir.as_fd(), flavour, epoch, &mut write));
+        let writer = scope.spawn(move || write_clamped_tar(folders.as_folders(), flavour, epoch, &mut write));
         let unpacked = unpack(read, into.as_fd(), flavour);
         // Who reads has the better reason when both failed.
         unpacked.map_err(|cause| text(&cause))?;

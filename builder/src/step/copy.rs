@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rbuild_image::digest::LayerId;
 use rbuild_image::layer::{Author, Known, OwnTimes};
+use rbuild_image::store::Layer;
 use rbuild_image::time::Timestamp;
 use rbuild_parser::plan::{Copy, CopySource, Root, Step};
 use rbuild_runtime::users::owner_needs_files;
@@ -11,10 +12,15 @@ use rbuild_runtime::users::owner_needs_files;
 use super::{Making, StepFailure, find, find_or_make, key, log::StepLog};
 use crate::carry::CopyName;
 use crate::chain::Chain;
-use crate::copy::{CopyDigest, CopyError, Latest, Links, Reuse, Selection, Written, apply, digest, select};
+use crate::copy::{
+    CopyDigest, CopyError, Latest, Links, Place, Reuse, Selection, Written, apply, digest, select,
+};
 use crate::explain::Selected;
 use crate::key::{CopyKey, Origin, StepKeyKind, StepRecord, chmod_text};
 use crate::session::Session;
+
+/// The list of so many files takes longer to write than a thread to start.
+const WORTH_A_THREAD: usize = 1000;
 
 pub(crate) fn perform(
     session: &Session<'_>,
@@ -41,20 +47,45 @@ pub(crate) fn perform(
     let key = key(below, StepKeyKind::Copy(copy_key(copy, text(&content))));
     let digest = key.digest();
     let mut latest = None;
+    let (mut is_whole, mut is_over) = (false, false);
     let record = find_or_make(session, step, parent, key, |making, _| {
-        session.keep_inputs(digest, &[selected(content)])?;
         let latest = latest.insert(earlier_layer(session, step, copy)?);
-        let (times, mut known) = write(session, &selection, making, Some(latest))?;
-        if !copy.link && making.normalize(session, Author::Ourselves)? {
+        let (times, mut known) = beside(
+            content.records.len() >= WORTH_A_THREAD,
+            || session.keep_inputs(digest, &[selected(content)]),
+            || write(session, &selection, making, Some(latest)),
+        )?;
+        // Where it is over another layer, there was nothing like it below.
+        if !copy.link && known.over.is_none() && making.normalize(session, Author::Ourselves)? {
             known.listing = None;
         }
+        (is_whole, is_over) = (known.listing.is_some(), known.over.is_some());
         making.knows(known);
         Ok(times)
     })?;
-    if let Some(latest) = latest {
-        latest.save(record.layer);
+    // What the next layer can be over stays the same until too much differs.
+    if let Some(latest) = latest.filter(|_| !is_over) {
+        latest.save(record.layer, is_whole);
     }
     Ok(record)
+}
+
+/// Does `small` beside `large` where that is worth a thread.
+fn beside<T>(
+    worth_it: bool,
+    small: impl FnOnce() -> Result<(), StepFailure> + Send,
+    large: impl FnOnce() -> Result<T, StepFailure>,
+) -> Result<T, StepFailure> {
+    if !worth_it {
+        small()?;
+        return large();
+    }
+    std::thread::scope(|scope| {
+        let small = scope.spawn(small);
+        let large = large();
+        small.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        large
+    })
 }
 
 /// What this instruction made before: most files of the next layer are the same.
@@ -63,8 +94,11 @@ fn earlier_layer(session: &Session<'_>, step: &Step, copy: &Copy) -> Result<Late
     let latest = Latest::of(&folder, &[&step.stage, &step.text, &copy.dest]);
     let Some(id) = latest.layer() else { return Ok(latest) };
     let layer = session.store.layer(id).map_err(StepFailure::store)?;
-    let root = layer.map(|layer| layer.open_fs()).transpose().map_err(StepFailure::store)?;
-    Ok(latest.below(root))
+    let place = |layer: Layer| {
+        let root = layer.open_fs().map_err(StepFailure::store)?.into_top();
+        Ok::<_, StepFailure>(Place { root, is_base: layer.can_be_base() })
+    };
+    Ok(latest.below(layer.map(place).transpose()?))
 }
 
 fn write(

@@ -108,17 +108,19 @@ pub(crate) fn find_or_make(
     let started = Instant::now();
     let making = Making::new(session, parent)?;
     let mut log = StepLog::new(session.observer, index, &making.log_path());
+    let mut begun = None;
     let publish = |temp: &TempDir, times, known: Known| {
         if session.sealer.is_last(step.id) {
             let layer = session.publish_last(temp, times, known)?;
             return Ok(Published { layer, listing: None });
         }
+        begun = session.begin_seal(step.id, temp, &known)?;
         session.store.publish_layer_knowing(temp, times, known)
     };
     match make_layer(session, making, &mut log, key, digest, make, publish) {
         Ok((record, layer)) => {
             session.tidier.tidy(lock);
-            session.seal(step.id, layer);
+            session.seal(step.id, layer, begun);
             session.trace.ran(step.id, &record);
             session.observer.on(Event::Done { step: index, duration: started.elapsed() });
             Ok(record)

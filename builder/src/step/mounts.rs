@@ -117,7 +117,9 @@ pub(crate) fn attach(
         match &mount.kind {
             MountKind::Bind { from, source, writable } => {
                 let layer = session.layer(materialize(session, &files(from, source), Top::Shown)?)?;
-                let scratch = writable.then(|| making.folder(&format!("bind-{number}"))).transpose()?;
+                // Two folders are shown as one by an overlay, for which there has to be a place to write.
+                let needed = *writable || layer.is_over();
+                let scratch = needed.then(|| making.folder(&format!("bind-{number}"))).transpose()?;
                 attached.push(mount, bound(&layer, scratch), !writable);
             }
             MountKind::Cache { readonly, .. } => {
@@ -148,7 +150,7 @@ impl Attached {
 fn bound(layer: &Layer, scratch: Option<PathBuf>) -> MountSource {
     match scratch {
         Some(scratch) => {
-            MountSource::Discard { lowers: vec![layer.fs_path()], source: BOUND.to_owned(), scratch }
+            MountSource::Discard { lowers: layer.paths().collect(), source: BOUND.to_owned(), scratch }
         }
         None => MountSource::Bind(layer.fs_path().join(BOUND.trim_start_matches('/'))),
     }

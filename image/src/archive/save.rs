@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -377,12 +376,12 @@ fn write_layer(
 ) -> Result<(DiffId, u64), ArchiveError> {
     let failed = |source| ArchiveError::Layer { member: diff_id.to_string(), source };
     let (Some(blob), Some(path)) = (layer.foreign_blob(), layer.blob_path()) else {
-        let dir = layer.open_fs()?;
+        let folders = layer.open_fs()?;
         if layer.has_own_tar() {
-            let size = layer::write_known_tar(dir.as_fd(), store.flavour(), out).map_err(failed)?;
+            let size = layer::write_known_tar(folders.as_folders(), store.flavour(), out).map_err(failed)?;
             return Ok((layer.diff_id()?, size));
         }
-        let tar = layer::write_tar(dir.as_fd(), store.flavour(), out).map_err(failed)?;
+        let tar = layer::write_tar(folders.as_folders(), store.flavour(), out).map_err(failed)?;
         return Ok((tar.diff_id, tar.size));
     };
     let open = |source| ArchiveError::Temp { action: "open", path: path.clone(), source };

@@ -15,7 +15,8 @@ use rustix::io::{self, Errno};
 
 use super::entry::{Entry, EntryKind};
 use super::error::LayerError;
-use super::{fs as at, tar, walk};
+use super::folders::Folders;
+use super::{tar, walk};
 
 /// Content of one piece in bytes. A power of two, as BLAKE3's subtrees have to be.
 pub(super) const PIECE: u64 = 1 << 20;
@@ -98,7 +99,7 @@ pub(super) struct Content {
 /// How the pieces of a layer are read.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
-    pub(super) root: BorrowedFd<'a>,
+    pub(super) folders: Folders<'a>,
     pub(super) entries: &'a [Entry],
     /// Whether the entries say which capabilities files have.
     pub(super) capabilities: Capabilities,
@@ -168,26 +169,26 @@ impl Reading<'_> {
 
     fn open(&self, entry: &Entry) -> Result<(OwnedFd, Option<Vec<u8>>), LayerError> {
         match self.capabilities {
-            Capabilities::Unknown => open(self.root, entry),
-            Capabilities::Listed => Ok((open_file(self.root, entry)?, entry.capability.clone())),
+            Capabilities::Unknown => open(self.folders, entry),
+            Capabilities::Listed => Ok((self.folders.open_file(&entry.path)?, entry.capability.clone())),
         }
     }
 }
 
 /// Finds out the hashes of a piece's contents, without their tar.
 pub(super) fn hash(
-    root: BorrowedFd<'_>,
+    folders: Folders<'_>,
     entries: &[Entry],
     piece: &Piece,
     known: &KnownContents,
 ) -> Result<Vec<Content>, LayerError> {
     SCRATCH.with_borrow_mut(|scratch| match piece {
         Piece::Entries(range) => {
-            entries[range.clone()].iter().map(|entry| hash_entry(root, entry, known, scratch)).collect()
+            entries[range.clone()].iter().map(|entry| hash_entry(folders, entry, known, scratch)).collect()
         }
         Piece::Slice { entry, offset } => {
             let entry = &entries[*entry];
-            let (file, capability) = open(root, entry)?;
+            let (file, capability) = open(folders, entry)?;
             scratch.clear();
             fill(scratch, file.as_fd(), *offset, PIECE.min(size(entry) - offset), &entry.path)?;
             let subtree = Some(subtree_of(scratch, *offset));
@@ -197,7 +198,7 @@ pub(super) fn hash(
 }
 
 fn hash_entry(
-    root: BorrowedFd<'_>,
+    folders: Folders<'_>,
     entry: &Entry,
     known: &KnownContents,
     scratch: &mut Vec<u8>,
@@ -206,20 +207,16 @@ fn hash_entry(
     if let Some(hash) = known.get(&entry.path) {
         return Ok(Content { hash: Some((*hash).into()), ..Content::default() });
     }
-    let (file, capability) = open(root, entry)?;
+    let (file, capability) = open(folders, entry)?;
     scratch.clear();
     fill(scratch, file.as_fd(), 0, size, &entry.path)?;
     Ok(Content { capability, hash: Some(blake3::hash(scratch)), subtree: None })
 }
 
-fn open(root: BorrowedFd<'_>, entry: &Entry) -> Result<(OwnedFd, Option<Vec<u8>>), LayerError> {
-    let file = open_file(root, entry)?;
+fn open(folders: Folders<'_>, entry: &Entry) -> Result<(OwnedFd, Option<Vec<u8>>), LayerError> {
+    let file = folders.open_file(&entry.path)?;
     let capability = walk::capability(file.as_fd(), &entry.path)?;
     Ok((file, capability))
-}
-
-fn open_file(root: BorrowedFd<'_>, entry: &Entry) -> Result<OwnedFd, LayerError> {
-    at::open_below(root, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))
 }
 
 fn subtree_of(slice: &[u8], offset: u64) -> ChainingValue {
@@ -293,11 +290,11 @@ fn size(entry: &Entry) -> u64 {
 /// The content's hash of one file, as a pass over a layer computes it.
 #[cfg(test)]
 pub(super) fn tests_hash(root: BorrowedFd<'_>, path: &[u8]) -> blake3::Hash {
-    let entries = walk::walk(root, super::Flavour::User).expect("the directory can be read");
+    let entries = walk::walk(root.into(), super::Flavour::User).expect("the directory can be read");
     let only: Vec<Entry> = entries.into_iter().filter(|entry| entry.path == path).collect();
     let slices = pieces(&only)
         .iter()
-        .flat_map(|piece| hash(root, &only, piece, &KnownContents::new()).expect("it can be read"))
+        .flat_map(|piece| hash(root.into(), &only, piece, &KnownContents::new()).expect("it can be read"))
         .filter_map(|content| content.subtree)
         .collect::<Vec<_>>();
     join(&slices)

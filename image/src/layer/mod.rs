@@ -13,6 +13,7 @@
 //! - `normalize`: an overlay upper directory, as a process left it, becomes exactly the changes it made.
 //! - `twin`: a layer from outside that leaves out parents, once more with those that it lies on.
 //! - `flatten`: several layers as one directory, for an overlay.
+//! - `folders`: a layer that is little over another one.
 //! - `merge`: an upper directory becomes part of the directory below it, which is no layer.
 //! - `owner`: whom a file belongs to, where the kernel knows one id only.
 //!
@@ -28,6 +29,7 @@ mod entry;
 mod error;
 mod flatten;
 mod flavour;
+mod folders;
 mod fs;
 mod identity;
 mod merge;
@@ -55,6 +57,7 @@ pub use entry::{Entry, EntryKind};
 pub use error::LayerError;
 pub(crate) use flatten::flatten;
 pub use flavour::Flavour;
+pub use folders::{Folders, OpenFolders, canonical};
 pub(crate) use fs::{names, open_below};
 pub use identity::OwnTimes;
 pub use merge::{copy_attributes, merge_upper};

@@ -3,7 +3,7 @@
 //! The identity alone is computed by all cores. When the tar is wanted, `stream` makes it.
 
 use std::io::Write;
-use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -11,6 +11,7 @@ use super::content::{self, Capabilities, Content, KnownContents, Piece, Reading}
 use super::entry::{Entry, EntryKind};
 use super::error::LayerError;
 use super::flavour::Flavour;
+use super::folders::Folders;
 use super::identity::{Identity, OwnTimes};
 use super::stream::{Streamed, copy, stream};
 use super::walk::{self, walk};
@@ -51,6 +52,9 @@ pub struct Known {
     pub linked_bytes: u64,
     /// All of its entries, if they are known.
     pub listing: Option<Listing>,
+    /// The directory has only what differs from this layer; see `folders`. Then the listing and the contents of all
+    /// that it does not have are known.
+    pub over: Option<LayerId>,
 }
 
 /// The identity of a layer's directory, and how much it holds.
@@ -65,14 +69,15 @@ pub struct Identified {
 }
 
 /// All entries of a layer, for those who want to read it once more while it is as it was.
+/// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing(Vec<Entry>);
+pub struct Listing(Arc<Vec<Entry>>);
 
 impl Listing {
     /// Those of a layer that was written a moment ago, by who knows what it wrote. They are in canonical order: each
     /// directory before what is in it, the entries of a directory sorted by the bytes of their names.
     pub fn new(entries: Vec<Entry>) -> Self {
-        Self(entries)
+        Self(Arc::new(entries))
     }
 
     /// How many entries there are.
@@ -85,30 +90,36 @@ impl Listing {
 ///
 /// # Errors
 /// When something of the layer cannot be read.
-pub fn identity(dir: BorrowedFd<'_>, flavour: Flavour, times: OwnTimes) -> Result<LayerId, LayerError> {
-    identify(dir, flavour, times, Known::default()).map(|identified| identified.identity)
+pub fn identity<'a>(
+    folders: impl Into<Folders<'a>>,
+    flavour: Flavour,
+    times: OwnTimes,
+) -> Result<LayerId, LayerError> {
+    identify(folders, flavour, times, Known::default()).map(|identified| identified.identity)
 }
 
 /// As [`identity`], with what comes along. What is `known` is not read.
 ///
 /// # Errors
 /// When something of the layer cannot be read.
-pub fn identify(
-    dir: BorrowedFd<'_>,
+pub fn identify<'a>(
+    folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     times: OwnTimes,
     known: Known,
 ) -> Result<Identified, LayerError> {
-    let (entries, _) = known_or_walked(dir, flavour, known.listing)?;
-    let pieces = content::unknown_pieces(&entries, &known.contents);
-    let hash = |piece: &Piece| content::hash(dir, &entries, piece, &known.contents);
+    let folders = folders.into();
+    let (listing, _) = known_or_walked(folders, flavour, known.listing)?;
+    let entries = &listing.0[..];
+    let pieces = content::unknown_pieces(entries, &known.contents);
+    let hash = |piece: &Piece| content::hash(folders, entries, piece, &known.contents);
     let contents = if pieces.len() < THREADS_FROM {
         pieces.iter().map(hash).collect::<Result<Vec<_>, _>>()?
     } else {
         pieces.par_iter().map(hash).collect::<Result<Vec<_>, _>>()?
     };
-    let bytes = content_size(&entries);
-    let (identity, listing) = combine(entries, pieces.iter().zip(contents), times);
+    let bytes = content_size(entries);
+    let (identity, listing) = combine(listing.clone(), pieces.iter().zip(contents), times);
     Ok(Identified { identity, bytes, listing })
 }
 
@@ -116,29 +127,30 @@ pub fn identify(
 ///
 /// # Errors
 /// When something of the layer cannot be read.
-pub fn diff_id(dir: BorrowedFd<'_>, flavour: Flavour) -> Result<DiffId, LayerError> {
-    write_tar(dir, flavour, &mut std::io::sink()).map(|tar| tar.diff_id)
+pub fn diff_id<'a>(folders: impl Into<Folders<'a>>, flavour: Flavour) -> Result<DiffId, LayerError> {
+    write_tar(folders, flavour, &mut std::io::sink()).map(|tar| tar.diff_id)
 }
 
 /// Writes the layer's canonical tar, and hashes it on the way.
 ///
 /// # Errors
 /// When something of the layer cannot be read, or `out` does not take it.
-pub fn write_tar(
-    dir: BorrowedFd<'_>,
+pub fn write_tar<'a>(
+    folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     out: &mut impl Write,
 ) -> Result<TarSummary, LayerError> {
-    let entries = walk(dir, flavour)?;
-    Ok(stream(&unlisted(dir, &entries), Some(out))?.tar)
+    let folders = folders.into();
+    let entries = walk(folders, flavour)?;
+    Ok(stream(&unlisted(folders, &entries), Some(out))?.tar)
 }
 
 /// The SHA-256 of the canonical tar of a layer that has been listed, and has not changed since.
 ///
 /// # Errors
 /// When something of the layer cannot be read.
-pub fn listed_tar(dir: BorrowedFd<'_>, listing: &Listing) -> Result<TarSummary, LayerError> {
-    let reading = Reading { capabilities: Capabilities::Listed, ..unlisted(dir, &listing.0) };
+pub fn listed_tar<'a>(folders: impl Into<Folders<'a>>, listing: &Listing) -> Result<TarSummary, LayerError> {
+    let reading = Reading { capabilities: Capabilities::Listed, ..unlisted(folders.into(), &listing.0) };
     Ok(stream(&reading, None)?.tar)
 }
 
@@ -146,38 +158,44 @@ pub fn listed_tar(dir: BorrowedFd<'_>, listing: &Listing) -> Result<TarSummary, 
 ///
 /// # Errors
 /// As [`write_tar`].
-pub fn write_known_tar(
-    dir: BorrowedFd<'_>,
+pub fn write_known_tar<'a>(
+    folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     out: &mut impl Write,
 ) -> Result<u64, LayerError> {
-    let entries = walk(dir, flavour)?;
-    copy(&unlisted(dir, &entries), out)
+    let folders = folders.into();
+    let entries = walk(folders, flavour)?;
+    copy(&unlisted(folders, &entries), out)
 }
 
 /// Whether something in the layer was changed after `latest`, in seconds since 1970.
 ///
 /// # Errors
 /// When the layer cannot be listed.
-pub fn has_times_after(dir: BorrowedFd<'_>, flavour: Flavour, latest: i64) -> Result<bool, LayerError> {
-    Ok(walk(dir, flavour)?.iter().any(|entry| entry.mtime.secs > latest))
+pub fn has_times_after<'a>(
+    folders: impl Into<Folders<'a>>,
+    flavour: Flavour,
+    latest: i64,
+) -> Result<bool, LayerError> {
+    Ok(walk(folders.into(), flavour)?.iter().any(|entry| entry.mtime.secs > latest))
 }
 
 /// As [`write_tar`], with `latest` in the place of every later time.
 ///
 /// # Errors
 /// As [`write_tar`].
-pub fn write_clamped_tar(
-    dir: BorrowedFd<'_>,
+pub fn write_clamped_tar<'a>(
+    folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     latest: i64,
     out: &mut impl Write,
 ) -> Result<TarSummary, LayerError> {
-    let mut entries = walk(dir, flavour)?;
+    let folders = folders.into();
+    let mut entries = walk(folders, flavour)?;
     for entry in entries.iter_mut().filter(|entry| entry.mtime.secs > latest) {
         entry.mtime = Timestamp::new(latest, 0);
     }
-    Ok(stream(&unlisted(dir, &entries), Some(out))?.tar)
+    Ok(stream(&unlisted(folders, &entries), Some(out))?.tar)
 }
 
 /// Identity, DiffID and, if wanted, the tar: every file is read once. What is `known` of small files is not computed
@@ -185,45 +203,49 @@ pub fn write_clamped_tar(
 ///
 /// # Errors
 /// When something of the layer cannot be read, or `out` does not take it.
-pub fn seal(
-    dir: BorrowedFd<'_>,
+pub fn seal<'a>(
+    folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     times: OwnTimes,
     known: Known,
     out: Option<&mut dyn Write>,
 ) -> Result<Sealed, LayerError> {
-    let (entries, capabilities) = known_or_walked(dir, flavour, known.listing)?;
-    let (count, bytes) = (entries.len() as u64, content_size(&entries));
-    let reading = Reading { root: dir, entries: &entries, capabilities, hashes: Some(&known.contents) };
+    let folders = folders.into();
+    let (listing, capabilities) = known_or_walked(folders, flavour, known.listing)?;
+    let entries = &listing.0[..];
+    let (count, bytes) = (listing.count(), content_size(entries));
+    let reading = Reading { folders, entries, capabilities, hashes: Some(&known.contents) };
     let Streamed { tar, contents } = stream(&reading, out)?;
-    let pieces = content::pieces(&entries);
-    let (identity, _) = combine(entries, pieces.iter().zip(contents), times);
+    let pieces = content::pieces(entries);
+    let (identity, _) = combine(listing.clone(), pieces.iter().zip(contents), times);
     Ok(Sealed { identity, tar, entries: count, bytes })
 }
 
 /// The entries of a layer, and whether they say which capabilities files have.
 fn known_or_walked(
-    dir: BorrowedFd<'_>,
+    folders: Folders<'_>,
     flavour: Flavour,
     listing: Option<Listing>,
-) -> Result<(Vec<Entry>, Capabilities), LayerError> {
-    let Some(Listing(entries)) = listing else { return Ok((walk(dir, flavour)?, Capabilities::Unknown)) };
+) -> Result<(Listing, Capabilities), LayerError> {
+    let Some(Listing(entries)) = listing else {
+        return Ok((Listing::new(walk(folders, flavour)?), Capabilities::Unknown));
+    };
     if cfg!(debug_assertions) {
         let whole_seconds =
             |entry: &Entry| Entry { mtime: Timestamp::new(entry.mtime.secs, 0), ..entry.clone() };
-        let walked: Vec<Entry> = walk::entries(dir, flavour)?.iter().map(whole_seconds).collect();
+        let walked: Vec<Entry> = walk::entries(folders, flavour)?.iter().map(whole_seconds).collect();
         assert_eq!(
             entries.iter().map(whole_seconds).collect::<Vec<_>>(),
             walked,
             "what was said to be there"
         );
     }
-    Ok((entries, Capabilities::Listed))
+    Ok((Listing(entries), Capabilities::Listed))
 }
 
 /// Reading entries as a walk finds them, for nothing but the tar.
-fn unlisted<'a>(root: BorrowedFd<'a>, entries: &'a [Entry]) -> Reading<'a> {
-    Reading { root, entries, capabilities: Capabilities::Unknown, hashes: None }
+fn unlisted<'a>(folders: Folders<'a>, entries: &'a [Entry]) -> Reading<'a> {
+    Reading { folders, entries, capabilities: Capabilities::Unknown, hashes: None }
 }
 
 fn content_size(entries: &[Entry]) -> u64 {
@@ -232,7 +254,7 @@ fn content_size(entries: &[Entry]) -> u64 {
 
 /// Puts the identity together from the entries and what reading found out about their content.
 fn combine<'a>(
-    mut entries: Vec<Entry>,
+    Listing(mut entries): Listing,
     contents: impl Iterator<Item = (&'a Piece, Vec<Content>)>,
     times: OwnTimes,
 ) -> (LayerId, Listing) {
@@ -242,15 +264,18 @@ fn combine<'a>(
     while let Some((piece, found)) = contents.next() {
         match piece {
             Piece::Entries(range) => {
-                for (entry, content) in entries[range.clone()].iter_mut().zip(found) {
-                    entry.capability = content.capability.or_else(|| entry.capability.take());
-                    identity.push(entry, content.hash.as_ref());
+                for (entry, content) in range.clone().zip(found) {
+                    if content.capability.is_some() {
+                        Arc::make_mut(&mut entries)[entry].capability = content.capability;
+                    }
+                    identity.push(&entries[entry], content.hash.as_ref());
                 }
             }
             Piece::Slice { entry, .. } => {
                 for content in found {
-                    entries[*entry].capability =
-                        content.capability.or_else(|| entries[*entry].capability.take());
+                    if content.capability.is_some() {
+                        Arc::make_mut(&mut entries)[*entry].capability = content.capability;
+                    }
                     subtrees.extend(content.subtree);
                 }
                 let more =

@@ -10,6 +10,7 @@ use rustix::fs::{self, FileType, Statx};
 use super::entry::{CAPABILITY, Entry, EntryKind, file_type, is_whiteout, mtime, permissions};
 use super::error::LayerError;
 use super::flavour::Flavour;
+use super::folders::{self, Folders};
 use super::fs as at;
 
 /// So many directories of one depth are worth more than one thread.
@@ -17,16 +18,16 @@ const PARALLEL_DIRS: usize = 24;
 /// So many files are worth more than one thread when each has to be opened.
 const PARALLEL_FILES: usize = 256;
 
-/// Lists a layer's directory: every entry below `dir` in canonical order, sockets left out.
+/// Lists a layer: every entry in `folders` in canonical order, sockets left out.
 ///
 /// # Errors
 /// When something cannot be read, or a path is longer than 16 KiB.
-pub fn entries(dir: BorrowedFd<'_>, flavour: Flavour) -> Result<Vec<Entry>, LayerError> {
-    let mut entries = walk(dir, flavour)?;
+pub fn entries<'a>(folders: impl Into<Folders<'a>>, flavour: Flavour) -> Result<Vec<Entry>, LayerError> {
+    let folders = folders.into();
+    let mut entries = walk(folders, flavour)?;
     let read = |entry: &mut Entry| -> Result<(), LayerError> {
         if matches!(entry.kind, EntryKind::File { .. }) {
-            let file =
-                at::open_below(dir, &entry.path, at::FILE).map_err(LayerError::io("open", &entry.path))?;
+            let file = folders.open_file(&entry.path)?;
             entry.capability = capability(file.as_fd(), &entry.path)?;
         }
         Ok(())
@@ -46,7 +47,15 @@ pub(super) fn capability(file: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Vec
 
 /// As [`entries`], but without the capabilities of regular files: whoever reads a file's content has it open
 /// anyway and asks then.
-pub(super) fn walk(root: BorrowedFd<'_>, flavour: Flavour) -> Result<Vec<Entry>, LayerError> {
+pub(super) fn walk(folders: Folders<'_>, flavour: Flavour) -> Result<Vec<Entry>, LayerError> {
+    let top = walk_folder(folders.top, flavour)?;
+    match folders.base {
+        None => Ok(top),
+        Some(base) => Ok(folders::merge(top, walk_folder(base.folder, flavour)?)),
+    }
+}
+
+fn walk_folder(root: BorrowedFd<'_>, flavour: Flavour) -> Result<Vec<Entry>, LayerError> {
     let mut listings = vec![list(root, Vec::new(), flavour)?];
     let mut level = 0..1;
     while !level.is_empty() {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
@@ -202,12 +201,13 @@ impl Store {
 
     fn check_diff_id(&self, id: LayerId) -> Result<Option<Problem>, StoreError> {
         let Some(remembered) = self.remembered_tar(id)? else { return Ok(None) };
-        let dir = match self.open_layer(id) {
-            Ok(dir) => dir,
+        let Some(meta) = self.read_meta(id)? else { return Ok(None) };
+        let folders = match self.open_folders(id, &meta) {
+            Ok(folders) => folders,
             Err(error) if error.is_missing() => return Ok(Some(Problem::LayerUnreadable(id))),
             Err(error) => return Err(error),
         };
-        match layer::diff_id(dir.as_fd(), self.flavour()) {
+        match layer::diff_id(folders.as_folders(), self.flavour()) {
             Ok(actual) if actual == remembered.diff_id => Ok(None),
             Ok(actual) => {
                 Ok(Some(Problem::DiffIdWrong { layer: id, remembered: remembered.diff_id, actual }))

@@ -1,6 +1,5 @@
 //! What can be asked of a layer.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
@@ -10,7 +9,7 @@ use super::StoreError;
 use super::layers::{ForeignBlob, KnownTar, Layer, Origin, diff_id_path, layer_path, parse_tar};
 use super::lower::NOTES;
 use crate::digest::{BlobDigest, DiffId, LayerId};
-use crate::layer::{self, Listing, TarSummary};
+use crate::layer::{self, Listing, OpenFolders, TarSummary};
 
 /// What notes about a compressed form of a layer begin with; the form lies beside, with `.blob` at the end.
 pub(crate) const PACKED: &str = "packed-";
@@ -21,17 +20,22 @@ impl Layer {
         self.0.id
     }
 
-    /// The directory that overlayfs mounts, absolute.
+    /// The directory with what it has itself, absolute.
     pub fn fs_path(&self) -> PathBuf {
-        self.0.store.path().join(layer_path(self.0.id)).join("fs")
+        self.0.store.path().join(layer_path(self.0.id)).join(self.0.meta.folder())
+    }
+
+    /// The directories that overlayfs mounts, the uppermost first: its own, and that of the layer that it is over.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        [self.fs_path()].into_iter().chain(self.0.base.as_ref().map(Self::fs_path))
     }
 
     /// The same, opened.
     ///
     /// # Errors
-    /// When it cannot be opened.
-    pub fn open_fs(&self) -> Result<OwnedFd, StoreError> {
-        self.0.store.open_layer(self.0.id)
+    /// When one cannot be opened.
+    pub fn open_fs(&self) -> Result<OpenFolders, StoreError> {
+        self.0.store.open_folders(self.0.id, &self.0.meta)
     }
 
     /// Where it comes from.
@@ -90,7 +94,7 @@ impl Layer {
     /// # Errors
     /// When the layer cannot be read.
     pub fn tar(&self) -> Result<TarSummary, StoreError> {
-        self.known_tar(None)
+        self.known_tar(|| self.compute(None))
     }
 
     /// The same soon after the layer was listed: it need not be listed once more.
@@ -98,7 +102,22 @@ impl Layer {
     /// # Errors
     /// When the layer cannot be read.
     pub fn tar_of(&self, listing: &Listing) -> Result<TarSummary, StoreError> {
-        self.known_tar(Some(listing))
+        self.known_tar(|| self.compute(Some(listing)))
+    }
+
+    /// The same where its files are being read already, since before it was a layer; `begun` waits for that, and has
+    /// nothing if it failed.
+    ///
+    /// # Errors
+    /// When the layer cannot be read.
+    pub fn tar_from(&self, begun: impl FnOnce() -> Option<TarSummary>) -> Result<TarSummary, StoreError> {
+        self.known_tar(|| match begun() {
+            Some(summary) => {
+                self.remember_tar(summary)?;
+                Ok(KnownTar { summary, is_own: true })
+            }
+            None => self.compute(None),
+        })
     }
 
     /// Whether this very process read all of the layer to find out what [`Layer::tar`] says: then what it reads of it
@@ -115,14 +134,17 @@ impl Layer {
         Ok(())
     }
 
-    fn known_tar(&self, listing: Option<&Listing>) -> Result<TarSummary, StoreError> {
+    fn known_tar(
+        &self,
+        find: impl FnOnce() -> Result<KnownTar, StoreError>,
+    ) -> Result<TarSummary, StoreError> {
         let mut tar = self.0.tar.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tar) = *tar {
             return Ok(tar.summary);
         }
         let found = match self.remembered()? {
             Some(found) => KnownTar::remembered(found),
-            None => self.compute(listing)?,
+            None => find()?,
         };
         *tar = Some(found);
         Ok(found.summary)
@@ -172,15 +194,16 @@ impl Layer {
     }
 
     fn compute(&self, listing: Option<&Listing>) -> Result<KnownTar, StoreError> {
-        let dir = self.open_fs()?;
+        let folders = self.open_fs()?;
         // The others' processes wait here, and then find what we wrote down.
-        fs::flock(&dir, FlockOperation::LockExclusive).map_err(StoreError::io("lock", self.fs_path()))?;
+        fs::flock(folders.top(), FlockOperation::LockExclusive)
+            .map_err(StoreError::io("lock", self.fs_path()))?;
         if let Some(found) = self.remembered()? {
             return Ok(KnownTar::remembered(found));
         }
         let found = match listing {
-            Some(listing) => layer::listed_tar(dir.as_fd(), listing),
-            None => layer::write_tar(dir.as_fd(), self.0.store.flavour(), &mut std::io::sink()),
+            Some(listing) => layer::listed_tar(folders.as_folders(), listing),
+            None => layer::write_tar(folders.as_folders(), self.0.store.flavour(), &mut std::io::sink()),
         };
         let summary = found.map_err(StoreError::layer(Some(self.0.id)))?;
         self.remember_tar(summary)?;

@@ -1,16 +1,16 @@
 //! Layers under their final names.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use super::{Store, StoreError, TempDir};
 use crate::digest::{BlobDigest, DiffId, LayerId};
-use crate::layer::{self, OwnTimes, TarSummary, remove_tree};
+use crate::layer::{self, OpenFolders, OwnTimes, TarSummary, remove_tree};
 
 /// Where a layer comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub(super) struct Meta {
     /// Directories that the tar it came in puts something into and does not describe, the deepest first; see `settle`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "paths")]
     pub(super) implied: Vec<Vec<u8>>,
+    /// The layer of which it has only what differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) over: Option<Base>,
     /// The boot in which it was written.
     pub(super) boot: String,
 }
@@ -64,6 +67,11 @@ pub struct Came {
     pub implied: Vec<Vec<u8>>,
 }
 
+/// The folder with all files of a layer.
+pub(super) const WHOLE: &str = "fs";
+/// The folder with what differs from the layer's base.
+const PART: &str = "part";
+
 /// What a file takes of the disk beside its bytes: an inode, a name, and half a block at its end.
 pub(super) const OF_AN_ENTRY: u64 = 2048;
 
@@ -75,6 +83,12 @@ impl Meta {
             Origin::Foreign { blob: None, .. } | Origin::Built(_) => 0,
         };
         self.bytes + blob + self.entries * OF_AN_ENTRY
+    }
+
+    /// The name of the folder with its files: another one for what is no layer without a second folder, so that nobody
+    /// takes it for one.
+    pub(super) fn folder(&self) -> &'static str {
+        if self.over.is_some() { PART } else { WHOLE }
     }
 }
 
@@ -90,6 +104,8 @@ pub(super) struct Inner {
     pub(super) notes: Store,
     pub(super) id: LayerId,
     pub(super) meta: Meta,
+    /// The layer that it is over, of the same store.
+    pub(super) base: Option<Layer>,
     pub(super) tar: Mutex<Option<KnownTar>>,
 }
 
@@ -119,6 +135,10 @@ impl Store {
     /// When the store cannot be read.
     pub fn layer(&self, id: LayerId) -> Result<Option<Layer>, StoreError> {
         let mut known = self.known_layers().lock().unwrap_or_else(PoisonError::into_inner);
+        self.known_or_found(id, &mut known)
+    }
+
+    fn known_or_found(&self, id: LayerId, known: &mut Known) -> Result<Option<Layer>, StoreError> {
         if let Some(inner) = known.get(&id).and_then(Weak::upgrade) {
             return Ok(Some(Layer(inner)));
         }
@@ -128,7 +148,15 @@ impl Store {
         };
         let found = if own.is_some() { own } else { self.layer_below(id)? };
         let Some((store, meta)) = found else { return Ok(None) };
-        let inner = Arc::new(Inner { store, notes: self.clone(), id, meta, tar: Mutex::default() });
+        let base = match meta.over {
+            // What it is over is of the same store, and therefore leased while this one is; it proves itself alone.
+            Some(base) => match self.known_or_found(base.layer, known)? {
+                Some(found) if found.0.store.path() == store.path() => Some(found),
+                _ => return Ok(None),
+            },
+            None => None,
+        };
+        let inner = Arc::new(Inner { store, notes: self.clone(), id, meta, base, tar: Mutex::default() });
         known.insert(id, Arc::downgrade(&inner));
         Ok(Some(Layer(inner)))
     }
@@ -167,8 +195,13 @@ impl Store {
     /// # Errors
     /// When the disk does not take it.
     pub fn make_durable(&self, layers: &[LayerId]) -> Result<(), StoreError> {
+        let mut bases = Vec::new();
+        for id in layers {
+            bases.extend(self.layer(*id)?.and_then(|layer| layer.0.meta.over).map(|base| base.layer));
+        }
         let pending: Vec<String> = layers
             .iter()
+            .chain(&bases)
             // Those of a lower store are not ours to sync.
             .filter(|id| self.exists(&layer_path(**id)))
             .filter(|id| !self.is_durable(**id))
@@ -193,7 +226,7 @@ impl Store {
         if self.needs_no_proof(id, meta) {
             return Ok(true);
         }
-        if self.is_as_recorded(id, meta)? {
+        if self.has_base(meta)? && self.is_as_recorded(id, meta)? {
             // It survived on the disk, so it is on the disk.
             self.mark(&durable)?;
             return Ok(true);
@@ -202,8 +235,10 @@ impl Store {
         Ok(false)
     }
 
+    /// It is believed without being read, if what it is over is.
     pub(super) fn needs_no_proof(&self, id: LayerId, meta: &Meta) -> bool {
-        meta.boot == self.boot_id() || self.is_durable(id)
+        let is_believed = meta.boot == self.boot_id() || self.is_durable(id);
+        is_believed && self.has_base(meta).unwrap_or(false)
     }
 
     /// Marked in this life of the store.
@@ -223,12 +258,12 @@ impl Store {
             Origin::Built(times) => times,
             Origin::Foreign { .. } => OwnTimes::KeepAll,
         };
-        let dir = match self.open_layer(id) {
-            Ok(dir) => dir,
+        let folders = match self.open_folders(id, meta) {
+            Ok(folders) => folders,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error),
         };
-        match layer::identity(dir.as_fd(), self.flavour(), times) {
+        match layer::identity(folders.as_folders(), self.flavour(), times) {
             Ok(tree) => Ok(Some(tree)),
             Err(layer::LayerError::Io { .. } | layer::LayerError::Changed { .. }) => Ok(None),
             Err(error) => Err(StoreError::layer(Some(id))(error)),
@@ -283,10 +318,16 @@ impl Store {
         }
     }
 
-    pub(super) fn open_layer(&self, id: LayerId) -> Result<OwnedFd, StoreError> {
-        let path = format!("{}/fs", layer_path(id));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        fs::openat(self.dir(), &path, flags, Mode::empty()).map_err(StoreError::io("open", path))
+    /// Opens the files of a layer with this `meta`.
+    pub(super) fn open_folders(&self, id: LayerId, meta: &Meta) -> Result<OpenFolders, StoreError> {
+        let open = |path: String| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            fs::openat(self.dir(), &path, flags, Mode::empty()).map_err(StoreError::io("open", path))
+        };
+        let top = open(format!("{}/{}", layer_path(id), meta.folder()))?;
+        let Some(base) = meta.over else { return Ok(OpenFolders::whole(top)) };
+        let base = open(format!("{}/{WHOLE}", layer_path(base.layer)))?;
+        OpenFolders::over(top, base, self.flavour()).map_err(StoreError::layer(Some(id)))
     }
 
     pub(super) fn exists(&self, path: &str) -> bool {

@@ -43,6 +43,9 @@ impl Store {
             Err(error) => return Err(error),
         };
         let Some(meta) = meta else { return Ok(None) };
+        if !lower.has_base(&meta)? {
+            return Ok(None);
+        }
         let proof = format!("{NOTES}/{id}.proof");
         let proved =
             || Ok::<_, StoreError>(self.read_small(&proof)?.is_some_and(|of| of == lower.life().as_bytes()));

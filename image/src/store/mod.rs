@@ -6,7 +6,7 @@
 //!   place               the folder that the store was made in, see `whereabouts`
 //!   lock                held shortly: shared to begin using layers, exclusively to remove some
 //!   tmp/                what is in the making; everything has its holder's lock, the rest is swept
-//!   layers/<LayerId>/   fs/ as overlayfs mounts it · meta.json · diff_id once known · durable once on disk ·
+//!   layers/<LayerId>/   fs/ as overlayfs mounts it, or part/ over another one, see `base` · meta.json · diff_id once known · durable once on disk ·
 //!                       clamped.<epoch> the same without later times
 //!   diffids/<hex>       the LayerId that has this DiffID
 //!   blobs/sha256/<hex>  layers as they came, compressed or not
@@ -41,6 +41,7 @@
 //!   reads all leases under the exclusive lock.
 //! - A layer's directory never changes after it was published.
 
+mod base;
 mod builds;
 mod disk;
 mod error;
@@ -87,7 +88,7 @@ pub use manifests::{KeptBlob, KeptManifest};
 pub use names::ResolveError;
 pub use open::Store;
 pub use prune::{PruneRequest, Pruned};
-pub use publish::Published;
+pub use publish::{Published, UnpublishedTar};
 pub use side_by_side::side_by_side;
 pub use stack::{MAX_FOLDERS, MERGED};
 pub use step_lock::StepLock;

@@ -76,6 +76,7 @@ impl Store {
             for id in self.own_image_ids()? {
                 needed.extend(self.own_image(id)?.into_iter().flat_map(|image| image.layers));
             }
+            needed.extend(self.bases_of(&needed)?);
             let unneeded: Vec<LayerId> =
                 self.layer_ids()?.into_iter().filter(|id| !needed.contains(id)).collect();
             unneeded.iter().try_for_each(|id| self.move_layer(*id, &trash))?;

@@ -1,15 +1,15 @@
 //! How a folder becomes a layer: its files are named, and it is moved to its place.
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::layers::{Came, Layer, Meta, OF_AN_ENTRY, Origin, diff_id_path, foreign_id, layer_path};
+use super::layers::{Came, Layer, Meta, OF_AN_ENTRY, Origin, WHOLE, diff_id_path, foreign_id, layer_path};
 use super::{Store, StoreError, TempDir};
 use crate::digest::{DiffId, LayerId};
-use crate::layer::{self, Identified, Known, Listing, OwnTimes, Sealed, TarSummary};
+use crate::layer::{self, Identified, Known, Listing, OpenFolders, OwnTimes, Sealed, TarSummary};
 
 /// A layer that was just published.
 #[derive(Debug)]
@@ -18,6 +18,28 @@ pub struct Published {
     pub layer: Layer,
     /// What is in it. None if an equal layer was there, whose times may be others.
     pub listing: Option<Listing>,
+}
+
+/// The files of a folder that is about to be a layer. They are the same when it has moved to its place.
+#[derive(Debug)]
+pub struct UnpublishedTar {
+    folders: OpenFolders,
+    listing: Listing,
+}
+
+impl UnpublishedTar {
+    /// How many entries there are.
+    pub fn entries(&self) -> u64 {
+        self.listing.count()
+    }
+
+    /// Reads them: the tar that the layer will have.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read(&self) -> Result<TarSummary, StoreError> {
+        layer::listed_tar(self.folders.as_folders(), &self.listing).map_err(StoreError::layer(None))
+    }
 }
 
 /// Which folder stands in a layer's place. An equal layer of another may have other times, those that its step made
@@ -50,10 +72,26 @@ impl Store {
         known: Known,
     ) -> Result<Published, StoreError> {
         let shared = room_of_links(&known);
-        let Identified { identity, bytes, listing } = self.identify(temp, times, known)?;
-        let meta = self.meta(identity, listing.count(), bytes, Origin::Built(times));
+        let over = self.over(&known)?;
+        let Identified { identity, bytes, listing } = self.identify(temp, times, known, over.as_ref())?;
+        let over = over.as_ref().map(Layer::as_base).transpose()?;
+        let meta = Meta { over, ..self.meta(identity, listing.count(), bytes, Origin::Built(times)) };
         let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         Ok(Published { layer, listing: (whose == Whose::Ours).then_some(listing) })
+    }
+
+    /// The folder `fs` of `temp`, to read its tar while it is being published. None if it is not known what is in it.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn unpublished_tar(
+        &self,
+        temp: &TempDir,
+        known: &Known,
+    ) -> Result<Option<UnpublishedTar>, StoreError> {
+        let Some(listing) = known.listing.clone() else { return Ok(None) };
+        let folders = self.open_fs_of(temp, self.over(known)?.as_ref())?;
+        Ok(Some(UnpublishedTar { folders, listing }))
     }
 
     /// The same for a layer whose DiffID is wanted right away: its files are read once for both, and its tar goes to
@@ -69,8 +107,9 @@ impl Store {
         out: Option<&mut dyn Write>,
     ) -> Result<(Layer, TarSummary), StoreError> {
         let shared = room_of_links(&known);
-        let sealed = self.seal(temp, times, known, out)?;
-        let layer = self.publish_sealed(temp, times, &sealed, shared)?;
+        let over = self.over(&known)?;
+        let sealed = self.seal(temp, times, known, over.as_ref(), out)?;
+        let layer = self.publish_sealed(temp, times, &sealed, over.as_ref(), shared)?;
         Ok((layer, sealed.tar))
     }
 
@@ -92,7 +131,7 @@ impl Store {
     ) -> Result<Layer, StoreError> {
         let Came { diff_id, blob, implied } = came;
         let Identified { identity, bytes, listing } =
-            self.identify(&temp, OwnTimes::KeepAll, Known::default())?;
+            self.identify(&temp, OwnTimes::KeepAll, Known::default(), None)?;
         let origin = Origin::Foreign { diff_id, blob };
         let meta = Meta { implied, ..self.meta(identity, listing.count(), bytes, origin) };
         self.publish(&temp, id, meta, 0).map(|(layer, _)| layer)
@@ -111,16 +150,40 @@ impl Store {
         id: LayerId,
         diff_id: DiffId,
     ) -> Result<Option<Layer>, StoreError> {
-        let sealed = self.seal(&temp, times, Known::default(), None)?;
+        let sealed = self.seal(&temp, times, Known::default(), None, None)?;
         if sealed.identity != id || sealed.tar.diff_id != diff_id {
             return Ok(None);
         }
-        self.publish_sealed(&temp, times, &sealed, 0).map(Some)
+        self.publish_sealed(&temp, times, &sealed, None, 0).map(Some)
     }
 
-    fn identify(&self, temp: &TempDir, times: OwnTimes, known: Known) -> Result<Identified, StoreError> {
-        let dir = open_fs_of(temp)?;
-        layer::identify(dir.as_fd(), self.flavour(), times, known).map_err(StoreError::layer(None))
+    /// The layer of which a folder has only what differs.
+    fn over(&self, known: &Known) -> Result<Option<Layer>, StoreError> {
+        let Some(id) = known.over else { return Ok(None) };
+        self.layer(id)?.map(Some).ok_or(StoreError::NoLayer(id))
+    }
+
+    /// The folder that is to become a layer, with that of the layer that it is over.
+    fn open_fs_of(&self, temp: &TempDir, over: Option<&Layer>) -> Result<OpenFolders, StoreError> {
+        let open = |dir: BorrowedFd<'_>, name: &str| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            fs::openat(dir, name, flags, Mode::empty()).map_err(StoreError::io("open", name))
+        };
+        let top = open(temp.dir(), WHOLE)?;
+        let Some(over) = over else { return Ok(OpenFolders::whole(top)) };
+        let base = open(self.dir(), &format!("{}/{WHOLE}", layer_path(over.id())))?;
+        OpenFolders::over(top, base, self.flavour()).map_err(StoreError::layer(None))
+    }
+
+    fn identify(
+        &self,
+        temp: &TempDir,
+        times: OwnTimes,
+        known: Known,
+        over: Option<&Layer>,
+    ) -> Result<Identified, StoreError> {
+        let folders = self.open_fs_of(temp, over)?;
+        layer::identify(folders.as_folders(), self.flavour(), times, known).map_err(StoreError::layer(None))
     }
 
     fn seal(
@@ -128,10 +191,11 @@ impl Store {
         temp: &TempDir,
         times: OwnTimes,
         known: Known,
+        over: Option<&Layer>,
         out: Option<&mut dyn Write>,
     ) -> Result<Sealed, StoreError> {
-        let dir = open_fs_of(temp)?;
-        layer::seal(dir.as_fd(), self.flavour(), times, known, out).map_err(StoreError::layer(None))
+        let folders = self.open_fs_of(temp, over)?;
+        layer::seal(folders.as_folders(), self.flavour(), times, known, out).map_err(StoreError::layer(None))
     }
 
     fn publish_sealed(
@@ -139,10 +203,12 @@ impl Store {
         temp: &TempDir,
         times: OwnTimes,
         sealed: &Sealed,
+        over: Option<&Layer>,
         shared: u64,
     ) -> Result<Layer, StoreError> {
         let Sealed { identity, entries, bytes, tar } = *sealed;
-        let meta = self.meta(identity, entries, bytes, Origin::Built(times));
+        let over = over.map(Layer::as_base).transpose()?;
+        let meta = Meta { over, ..self.meta(identity, entries, bytes, Origin::Built(times)) };
         let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         if whose == Whose::Ours {
             layer.found_tar(tar)?;
@@ -151,7 +217,8 @@ impl Store {
     }
 
     fn meta(&self, tree: LayerId, entries: u64, bytes: u64, origin: Origin) -> Meta {
-        Meta { tree, origin, entries, bytes, implied: Vec::new(), boot: self.boot_id().to_owned() }
+        let boot = self.boot_id().to_owned();
+        Meta { tree, origin, entries, bytes, implied: Vec::new(), over: None, boot }
     }
 
     /// `shared` is the part of its room that other layers take already.
@@ -171,7 +238,8 @@ impl Store {
         let ready = format!("{}/layer", temp.name());
         fs::mkdirat(self.dir(), &ready, Mode::from_raw_mode(0o755))
             .map_err(StoreError::io("create", &ready))?;
-        fs::renameat(temp.dir(), "fs", temp.dir(), "layer/fs").map_err(StoreError::io("move", &ready))?;
+        fs::renameat(temp.dir(), WHOLE, temp.dir(), format!("layer/{}", meta.folder()))
+            .map_err(StoreError::io("move", &ready))?;
         let json = serde_json::to_vec(&meta).expect("the members are strings and numbers");
         self.write_small(&format!("{ready}/meta.json"), &json)?;
         let whose = match fs::renameat(self.dir(), &ready, self.dir(), layer_path(id)) {
@@ -189,11 +257,6 @@ impl Store {
         let layer = self.layer(id)?.ok_or(StoreError::NoLayer(id))?;
         Ok((layer, whose))
     }
-}
-
-fn open_fs_of(temp: &TempDir) -> Result<OwnedFd, StoreError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(temp.dir(), "fs", flags, Mode::empty()).map_err(StoreError::io("open", temp.path().join("fs")))
 }
 
 /// What files take of the disk that are links to those of other layers: nothing that was not taken before.
@@ -225,7 +288,7 @@ mod tests {
         fs::hard_link(first.fs_path().join("large"), temp.path().join("fs/large")).unwrap();
         fs::write(temp.path().join("fs/new"), "1").unwrap();
         let contents = [(b"large".to_vec(), *blake3::hash(&content).as_bytes())].into();
-        let known = Known { contents, linked_bytes: 4096, listing: None };
+        let known = Known { contents, linked_bytes: 4096, ..Known::default() };
         let published = store.publish_layer_knowing(&temp, OwnTimes::IgnoreAll, known).unwrap();
         assert_eq!(published.layer.size(), 4097);
         assert_eq!(store.added(), 4096 + OF_AN_ENTRY + 1 + OF_AN_ENTRY);

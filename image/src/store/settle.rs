@@ -36,7 +36,7 @@ impl Store {
         let mut opened = Vec::with_capacity(below.len());
         for id in below.iter().rev() {
             let Some(below) = self.layer(*id)? else { return Ok(layer.id()) };
-            opened.push(below.open_fs()?);
+            opened.extend(below.open_fs()?.into_fds());
         }
         let view = View::new(opened, self.flavour());
         let looks =
@@ -57,7 +57,8 @@ impl Store {
         let flavour = self.flavour();
         let mut temp = self.temp()?;
         let mut root = temp.make_dir("fs", 0o755)?;
-        let linked = layer::make_twin(layer.open_fs()?.as_fd(), root.as_fd(), flavour).map_err(failed())?;
+        let linked =
+            layer::make_twin(layer.open_fs()?.top().as_fd(), root.as_fd(), flavour).map_err(failed())?;
         if !linked {
             temp = self.temp()?;
             root = temp.make_dir("fs", 0o755)?;

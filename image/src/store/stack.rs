@@ -60,10 +60,10 @@ impl Store {
         let mut folders = Vec::new();
         for group in groups.into_iter().rev() {
             match &layers[group] {
-                [layer] => folders.push(layer.fs_path()),
+                [layer] => folders.extend(layer.paths()),
                 group => match self.merged(group)? {
                     Some(folder) => folders.push(folder),
-                    None => folders.extend(group.iter().rev().map(Layer::fs_path)),
+                    None => folders.extend(group.iter().rev().flat_map(Layer::paths)),
                 },
             }
         }
@@ -89,7 +89,10 @@ impl Store {
         if !self.with_lease(id, || Ok(self.exists(&place)))? {
             let temp = self.temp()?;
             let folder = temp.make_dir("fs", 0o755)?;
-            let open = layers.iter().rev().map(Layer::open_fs).collect::<Result<Vec<_>, _>>()?;
+            let mut open = Vec::with_capacity(layers.len());
+            for layer in layers.iter().rev() {
+                open.extend(layer.open_fs()?.into_fds());
+            }
             match layer::flatten(&open, folder.as_fd(), self.flavour()) {
                 Ok(()) => {}
                 Err(LayerError::Io { source: Errno::MLINK | Errno::XDEV, .. }) => return Ok(None),

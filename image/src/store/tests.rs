@@ -92,7 +92,7 @@ fn diff_ids_are_computed_once_by_whoever_asks_first() {
     });
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
     let mut tar = Vec::new();
-    crate::layer::write_tar(layer.open_fs().unwrap().as_fd(), store.flavour(), &mut tar).unwrap();
+    crate::layer::write_tar(layer.open_fs().unwrap().as_folders(), store.flavour(), &mut tar).unwrap();
     assert_eq!(ids[0], DiffId(Digest::of(&tar)));
     assert_eq!(layer.tar().unwrap().size, tar.len() as u64);
     assert_eq!(store.by_diff_id(ids[0]).unwrap(), Some(layer.id()));
@@ -121,7 +121,7 @@ fn a_layer_that_travelled_proves_itself() {
     let layer = here.publish_layer(temp, times).unwrap();
     let (id, diff_id) = (layer.id(), layer.diff_id().unwrap());
     let mut tar = Vec::new();
-    crate::layer::write_tar(layer.open_fs().unwrap().as_fd(), here.flavour(), &mut tar).unwrap();
+    crate::layer::write_tar(layer.open_fs().unwrap().as_folders(), here.flavour(), &mut tar).unwrap();
 
     let arrive = |id, diff_id| {
         let temp = there.temp().unwrap();

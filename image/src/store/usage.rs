@@ -59,7 +59,7 @@ pub struct Usage {
     pub others: BTreeMap<String, u64>,
     /// Indexes, locks, and the folders that hold everything.
     pub rest: u64,
-    /// The layers of each image, lowest first.
+    /// The layers of each image, lowest first, and those that some of them are over.
     pub image_layers: BTreeMap<ImageId, Vec<LayerId>>,
 }
 
@@ -116,12 +116,14 @@ impl Store {
         }
         for id in self.own_image_ids()? {
             let Some(image) = self.own_image(id)? else { continue };
-            for layer in image.layers.iter().collect::<BTreeSet<_>>() {
+            let mut layers = image.layers;
+            layers.extend(self.bases_of(&layers)?);
+            for layer in layers.iter().collect::<BTreeSet<_>>() {
                 if let Some(layer) = usage.layers.get_mut(layer) {
                     layer.images += 1;
                 }
             }
-            usage.image_layers.insert(id, image.layers);
+            usage.image_layers.insert(id, layers);
         }
         for folder in ["images", "indexes", "manifests", "lists", "digests", "names"] {
             usage.images += self.measure(&mut meter, folder)?;

@@ -188,8 +188,9 @@ fn filled(store: &Store, config: &Config, layers: &[Layer]) -> Result<TempDir, C
     // The root of the file system is the upper folder's, as far as its attributes go.
     let (mode, owner) = match layers.first() {
         Some(top) => {
-            let (path, root) = (top.fs_path(), top.open_fs()?);
-            let stat = rustix::fs::fstat(&root).map_err(ContainerError::io("stat", &path))?;
+            let (path, folders) = (top.fs_path(), top.open_fs()?);
+            let root = folders.top();
+            let stat = rustix::fs::fstat(root).map_err(ContainerError::io("stat", &path))?;
             let owner = owners.owner(root.as_fd()).map_err(ContainerError::io("stat", path))?;
             (stat.st_mode & 0o7777, owner)
         }

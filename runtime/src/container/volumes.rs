@@ -90,8 +90,11 @@ impl Volumes<'_> {
     }
 
     fn view(&self) -> Result<View, ContainerError> {
-        let layers = self.layers.iter().map(Layer::open_fs).collect::<Result<_, _>>()?;
-        Ok(View::new(layers, self.store.flavour()))
+        let mut open = Vec::with_capacity(self.layers.len());
+        for layer in self.layers {
+            open.extend(layer.open_fs()?.into_fds());
+        }
+        Ok(View::new(open, self.store.flavour()))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::super::error::RegistryError;
@@ -182,18 +181,18 @@ fn write<W: Write + Send>(
     compression: Compression,
     mut out: W,
 ) -> Result<(TarSummary, W), layer::LayerError> {
-    let dir = layer.open_fs().map_err(|error| layer::LayerError::Write(io::Error::other(error)))?;
+    let folders = layer.open_fs().map_err(|error| layer::LayerError::Write(io::Error::other(error)))?;
     let failed = layer::LayerError::Write;
     Ok(match compression {
-        Compression::None => (layer::write_tar(dir.as_fd(), store.flavour(), &mut out)?, out),
+        Compression::None => (layer::write_tar(folders.as_folders(), store.flavour(), &mut out)?, out),
         Compression::Gzip(level) => {
             let mut gzip = ParallelGzip::new(out, level).map_err(failed)?;
-            let tar = layer::write_tar(dir.as_fd(), store.flavour(), &mut gzip)?;
+            let tar = layer::write_tar(folders.as_folders(), store.flavour(), &mut gzip)?;
             (tar, gzip.finish().map_err(failed)?)
         }
         Compression::Zstd(level) => {
             let mut zstd = zstd::stream::write::Encoder::new(out, level).map_err(failed)?;
-            let tar = layer::write_tar(dir.as_fd(), store.flavour(), &mut zstd)?;
+            let tar = layer::write_tar(folders.as_folders(), store.flavour(), &mut zstd)?;
             (tar, zstd.finish().map_err(failed)?)
         }
     })
