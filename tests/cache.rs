@@ -131,6 +131,51 @@ fn a_first_build_has_nothing_to_be_compared_with() {
 }
 
 #[test]
+fn steps_are_known_again_in_another_folder_and_stage() {
+    let sandbox = Sandbox::new();
+    let write = |folder: &str, stage: &str, text: &str| {
+        sandbox.write(&format!("{folder}/one"), text);
+        sandbox.write(&format!("{folder}/two"), "2");
+        let dockerfile = format!("FROM scratch{stage}\nCOPY one /\nCOPY two /\n");
+        sandbox.write(&format!("{folder}/Dockerfile"), dockerfile);
+        sandbox.rbuild(&["build", "-q", folder]).succeeded();
+    };
+    write("checkout", "", "before");
+    write("other", " AS named", "now");
+    let explained = explained(&sandbox);
+    let steps = explained["steps"].as_array().expect("steps");
+    let of = steps[0]["dockerfile"].as_str().expect("a path");
+    assert!(of.ends_with("checkout/Dockerfile"), "{explained}");
+    assert_eq!(steps[0]["changes"][0]["files"]["changes"][0]["path"], "one", "{explained}");
+    assert_eq!(steps[1]["changes"][0]["because"]["line"], 2, "{explained}");
+}
+
+#[test]
+fn the_last_build_is_the_last_though_the_clock_was_set_back() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "1");
+    sandbox.build("FROM scratch\nCOPY file /before\n", &[]).succeeded();
+    let builds = sandbox.store().join("v1/builds");
+    let build = std::fs::read_dir(&builds).expect("builds").next().expect("one").expect("a name").path();
+    std::fs::rename(build, builds.join("f00000000000000-1-0")).expect("it is renamed");
+    sandbox.build("FROM scratch\nCOPY file /now\n", &[]).succeeded();
+    let explained = explained(&sandbox);
+    assert_eq!(explained["steps"][0]["instruction"], "COPY file /now", "{explained}");
+}
+
+#[test]
+fn a_step_that_failed_before_it_began_has_failed() {
+    let sandbox = Sandbox::new();
+    let dockerfile = "FROM scratch\nCOPY nothing /\nCOPY more /\n";
+    let built = sandbox.build(dockerfile, &["--progress=json"]).ended_with(1);
+    assert_eq!(built.steps(), [("COPY nothing /".to_owned(), "failed".to_owned())], "{built}");
+    let explained = explained(&sandbox);
+    assert_eq!(explained["outcome"], "failed", "{explained}");
+    let status = |step: usize| explained["steps"][step]["status"].as_str().expect("a status");
+    assert_eq!((status(0), status(1)), ("failed", "waiting"), "{explained}");
+}
+
+#[test]
 fn the_step_that_made_a_parent_differ_is_named() {
     let Some(sandbox) = Sandbox::with_containers() else { return };
     let dockerfile = |text: &str| format!("FROM busybox\nRUN echo {text} > /a\nRUN touch /b\nRUN touch /c\n");

@@ -113,8 +113,9 @@ fn verdict(verdict: &Verdict, out: &mut String) {
             changes(&nearest.changes, out);
             Ok(())
         }
-        Verdict::Changed { since, changes: found } => {
-            let _ = writeln!(out, "  because of what changed since build {since}");
+        Verdict::Changed { since, dockerfile, changes: found } => {
+            let of = dockerfile.as_ref().map(|path| format!(" of {path}")).unwrap_or_default();
+            let _ = writeln!(out, "  because of what changed since build {since}{of}");
             changes(found, out);
             Ok(())
         }

@@ -1,5 +1,7 @@
 //! From a build to the reasons of its hits and misses.
 
+use std::collections::{BTreeMap, HashSet};
+
 use rbuild_image::digest::RecordKey;
 use rbuild_image::store::{Store, StoreError};
 use rbuild_image::time::Timestamp;
@@ -70,6 +72,9 @@ pub enum Verdict {
     Changed {
         /// The last build that had a result of this step.
         since: BuildId,
+        /// Its Dockerfile, if that was another one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dockerfile: Option<String>,
         /// What.
         changes: Vec<Change>,
     },
@@ -112,7 +117,9 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
         earlier.extend(build.carried.iter().cloned());
         earlier.sort_by_key(|build| std::cmp::Reverse((build.started.secs, build.started.nanos)));
     }
-    let lookup = Lookup { store, build, earlier };
+    let (same, others): (Vec<_>, Vec<_>) = earlier.into_iter().partition(|then| is_of_same_file(then, build));
+    let alike = others.iter().map(|then| is_alike(then, build)).collect();
+    let lookup = Lookup { store, build, same, others, alike };
     let mut steps = Vec::with_capacity(build.steps.len());
     for (index, step) in build.steps.iter().enumerate() {
         steps.push(StepReport {
@@ -131,11 +138,29 @@ pub fn explain(store: &Store, build: &BuildRecord) -> Result<Explained, ExplainE
     Ok(Explained { build: build.id.clone(), dockerfile, started, outcome, steps })
 }
 
+/// Builds from elsewhere were of the same Dockerfile, wherever it lay.
+fn is_of_same_file(then: &BuildRecord, now: &BuildRecord) -> bool {
+    then.dockerfile.is_empty() || then.dockerfile == now.dockerfile
+}
+
+/// Whether at least half of the steps of either are steps of the other: the same project in another checkout.
+fn is_alike(then: &BuildRecord, now: &BuildRecord) -> bool {
+    let texts = |build: &'_ BuildRecord| -> HashSet<String> {
+        build.steps.iter().map(|step| step.head.instruction.clone()).collect()
+    };
+    let (then, now) = (texts(then), texts(now));
+    2 * then.intersection(&now).count() >= then.len().max(now.len())
+}
+
 struct Lookup<'a> {
     store: &'a Store,
     build: &'a BuildRecord,
-    /// The latest first.
-    earlier: Vec<BuildRecord>,
+    /// Builds of the same Dockerfile, the latest first.
+    same: Vec<BuildRecord>,
+    /// Those of others.
+    others: Vec<BuildRecord>,
+    /// Which of the others are so much alike that the steps are the same ones.
+    alike: Vec<bool>,
 }
 
 impl Lookup<'_> {
@@ -151,8 +176,9 @@ impl Lookup<'_> {
             return Ok(Verdict::Lost { since: build.id.clone() });
         }
         let now = Keyed { digest, key: fields.clone() };
-        let same = |build: &BuildRecord| self.counterpart(build, step);
-        if let Some((build, at)) = self.earlier.iter().find_map(|build| Some((build, same(build)?)))
+        let alike = self.others.iter().zip(&self.alike).filter(|(_, alike)| **alike).map(|(build, _)| build);
+        let there = |build: &BuildRecord| self.counterpart(build, step);
+        if let Some((build, at)) = self.same.iter().chain(alike).find_map(|it| Some((it, there(it)?)))
             && let Some(then) = self.keyed(&build.steps[at])?
         {
             let mut changes = compare(self.store, &then, &now);
@@ -161,19 +187,17 @@ impl Lookup<'_> {
                     *because = culprit((build, at), (self.build, index));
                 }
             }
-            return Ok(Verdict::Changed { since: build.id.clone(), changes });
+            let dockerfile = Some(build.dockerfile.clone()).filter(|_| !is_of_same_file(build, self.build));
+            return Ok(Verdict::Changed { since: build.id.clone(), dockerfile, changes });
         }
         Ok(Verdict::New { nearest: self.nearest(&now)? })
     }
 
-    /// The step of an earlier build that this one was then: of the same Dockerfile and stage, with the same text, else
-    /// in the same place. A step in its place whose text is still there is another step: something was put before it.
+    /// The step of an earlier build that this one was then: of the same stage, with the same text, else in the same
+    /// place. A step in its place whose text is still there is another step: something was put before it.
     fn counterpart(&self, build: &BuildRecord, step: &BuildStep) -> Option<usize> {
-        // Builds from elsewhere were of the same Dockerfile, wherever it lay.
-        if !build.dockerfile.is_empty() && build.dockerfile != self.build.dockerfile {
-            return None;
-        }
-        let is_it = |then: &BuildStep| then.status.succeeded() && then.head.stage == step.head.stage;
+        let stage = self.stage_then(build, &step.head.stage)?;
+        let is_it = |then: &BuildStep| then.status.succeeded() && then.head.stage == stage;
         let with_text = |then: &BuildStep| is_it(then) && then.head.instruction == step.head.instruction;
         let in_place = |then: &BuildStep| is_it(then) && then.head.ordinal == step.head.ordinal;
         let kind = |step: &BuildStep| step.head.instruction.split_whitespace().next().map(str::to_owned);
@@ -181,7 +205,7 @@ impl Lookup<'_> {
             self.build
                 .steps
                 .iter()
-                .any(|it| it.head.stage == then.head.stage && it.head.instruction == then.head.instruction)
+                .any(|it| it.head.stage == step.head.stage && it.head.instruction == then.head.instruction)
         };
         let steps = &build.steps;
         // The step for another platform only where there is none for this one.
@@ -194,9 +218,30 @@ impl Lookup<'_> {
             .or_else(|| first(&|then| in_place(then) && kind(then) == kind(step) && !still_there(then)))
     }
 
+    /// What a stage was called in an earlier build. One that was renamed is the one that is not there any more and
+    /// shares the most steps with it.
+    fn stage_then<'b>(&self, build: &'b BuildRecord, stage: &'b str) -> Option<&'b str> {
+        let has = |build: &BuildRecord, stage: &str| build.steps.iter().any(|step| step.head.stage == stage);
+        if has(build, stage) {
+            return Some(stage);
+        }
+        let ours = self.build.steps.iter().filter(|step| step.head.stage == stage);
+        let ours: HashSet<&str> = ours.map(|step| &*step.head.instruction).collect();
+        let mut shared: BTreeMap<&str, usize> = BTreeMap::new();
+        for step in &build.steps {
+            let head = &step.head;
+            if ours.contains(&*head.instruction) && !has(self.build, &head.stage) {
+                *shared.entry(&head.stage).or_default() += 1;
+            }
+        }
+        shared.into_iter().max_by_key(|(_, steps)| *steps).map(|(stage, _)| stage)
+    }
+
     /// The latest step of an earlier build with a result.
     fn find(&self, is_it: impl Fn(&BuildRecord, &BuildStep) -> bool) -> Option<(&BuildRecord, usize)> {
-        self.earlier.iter().find_map(|build| {
+        let mut all: Vec<&BuildRecord> = self.same.iter().chain(&self.others).collect();
+        all.sort_by_key(|build| std::cmp::Reverse((build.started.secs, build.started.nanos)));
+        all.into_iter().find_map(|build| {
             let at = build.steps.iter().position(|step| step.status.succeeded() && is_it(build, step))?;
             Some((build, at))
         })

@@ -15,6 +15,10 @@ use crate::recipe::Recipe;
 
 /// Builds that are remembered.
 const KEPT: usize = 100;
+/// Digits of a build's name that are the second in which it began.
+const SECONDS: usize = 10;
+/// Seconds by which another machine with the same store may be ahead.
+const CLOCKS_DIFFER: i64 = 60;
 
 /// Name of a build. Later builds have greater ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,7 +33,7 @@ impl BuildId {
         let now = Timestamp::now();
         let micros = now.nanos / 1000;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(format!("{:010x}{micros:05x}-{}-{count}", now.secs, std::process::id()))
+        Self(format!("{:0SECONDS$x}{micros:05x}-{}-{count}", now.secs, std::process::id()))
     }
 
     /// Stands for the build that made a cache from elsewhere; no build of this store has it.
@@ -54,6 +58,11 @@ impl fmt::Display for BuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// When the build of that name began, in seconds since 1970.
+fn began(id: &str) -> Option<i64> {
+    i64::from_str_radix(id.get(..SECONDS)?, 16).ok()
 }
 
 /// What a build did.
@@ -198,11 +207,16 @@ impl BuildRecord {
         Ok(store.build(id)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Stores it, and forgets the oldest if there are many.
+    /// Stores it, and forgets the oldest if there are many, and those of a clock that was set back: until it is as
+    /// late again, one of them would be the last.
     pub(crate) fn save(&self, store: &Store) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(self).expect("the record has only strings, numbers and lists");
         store.put_build(self.id.as_str(), &bytes)?;
-        let ids = store.build_ids()?;
+        let mut ids = store.build_ids()?;
+        let latest = Timestamp::now().secs + CLOCKS_DIFFER;
+        for impossible in ids.extract_if(.., |id| began(id).is_some_and(|secs| secs > latest)) {
+            store.remove_build(&impossible)?;
+        }
         for old in &ids[..ids.len().saturating_sub(KEPT)] {
             store.remove_build(old)?;
         }
