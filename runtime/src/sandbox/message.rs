@@ -17,7 +17,7 @@ use crate::pretend::Person;
 /// What the first process can begin with before it has an order: the same for most sandboxes of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ground {
-    /// [`Privilege::All`].
+    /// `Privilege::All`.
     pub(crate) is_unrestricted: bool,
     /// Size of /dev/shm in bytes.
     pub(crate) shm_size: u64,
