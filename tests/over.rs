@@ -103,6 +103,21 @@ fn one_change_among_many_files_makes_a_small_layer_and_the_same_image() {
 }
 
 #[test]
+fn a_stage_that_is_in_no_image_is_copied_so_too() {
+    let sandbox = Sandbox::with_busybox();
+    let dockerfile = format!("{DOCKERFILE}FROM scratch\nCOPY --from=0 /src/d3 /\n");
+    copied(&sandbox);
+    sandbox.build(&dockerfile, &["-t", "first"]).succeeded();
+    sandbox.rbuild(&["cache", "prune", "-af"]).succeeded();
+    sandbox.rbuild(&["rmi", "first"]).succeeded();
+    sandbox.build(&dockerfile, &["-t", "first"]).succeeded();
+    change(&sandbox);
+    sandbox.build(&dockerfile, &["-t", "second"]).succeeded();
+    assert!(!parts(&sandbox).is_empty());
+    assert_eq!(diff_ids(&sandbox, "second"), made_afresh(&sandbox, &dockerfile));
+}
+
+#[test]
 fn containers_see_the_whole_layer() {
     let Some(sandbox) = Sandbox::with_containers() else { return };
     copied(&sandbox);

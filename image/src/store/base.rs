@@ -2,20 +2,21 @@
 //!
 //! A layer that has only what differs from its base (`layer::Folders`) is nothing without it. So the base is not pruned
 //! while the layer stays, and the layer counts as not there once its base is not, or is another one: a layer that was
-//! made anew under the same name can have other times of its own, and with them another tar. No base is over another.
+//! made anew under the same name can have other times of its own, and with them another tar. So each making of a layer
+//! has a name in the store, which is part of nothing but `meta.json`. No base is over another.
 
 use serde::{Deserialize, Serialize};
 
-use super::layers::{Layer, Meta, Origin};
+use super::layers::{Layer, Meta};
 use super::{Store, StoreError};
-use crate::digest::{DiffId, LayerId};
+use crate::digest::LayerId;
 
 /// The layer that another one is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Base {
     pub(super) layer: LayerId,
-    /// Of its tar, which pins all of it.
-    pub(super) diff_id: DiffId,
+    /// Which making of it.
+    pub(super) made: String,
 }
 
 impl Layer {
@@ -25,24 +26,22 @@ impl Layer {
     }
 
     /// As what another layer is over.
-    pub(super) fn as_base(&self) -> Result<Base, StoreError> {
-        Ok(Base { layer: self.0.id, diff_id: self.diff_id()? })
+    pub(super) fn as_base(&self) -> Base {
+        Base { layer: self.0.id, made: self.0.meta.made.clone() }
     }
 
-    /// Whether another layer can be over it: it is whole, made by a step, of this very store, and has a digest by now.
+    /// Whether another layer can be over it: it is one folder, of this very store, and was made by a step.
     pub fn can_be_base(&self) -> bool {
-        let is_built = matches!(self.origin(), Origin::Built(_));
-        is_built && !self.is_over() && !self.is_below() && self.knows_diff_id()
+        !self.is_over() && !self.is_below() && !self.0.meta.made.is_empty()
     }
 }
 
 impl Store {
     /// Whether the layer that this one is over, if it is, is the one that it was made for.
     pub(super) fn has_base(&self, meta: &Meta) -> Result<bool, StoreError> {
-        let Some(base) = meta.over else { return Ok(true) };
-        let is_whole = self.read_meta(base.layer)?.is_some_and(|meta| meta.over.is_none());
-        let tar = self.remembered_tar(base.layer)?;
-        Ok(is_whole && tar.is_some_and(|tar| tar.diff_id == base.diff_id))
+        let Some(base) = &meta.over else { return Ok(true) };
+        let there = self.read_meta(base.layer)?;
+        Ok(there.is_some_and(|there| there.over.is_none() && there.made == base.made))
     }
 
     /// The layers that some of these are over, without which they are nothing.
@@ -79,7 +78,6 @@ mod tests {
         fs::write(temp.path().join("fs/a"), "a").unwrap();
         fs::write(temp.path().join("fs/b"), "b").unwrap();
         let base = store.publish_layer(temp, OwnTimes::IgnoreAll).unwrap();
-        base.diff_id().unwrap();
         assert!(base.can_be_base());
         let temp = store.temp().unwrap();
         temp.make_dir("fs", 0o755).unwrap();
@@ -125,15 +123,12 @@ mod tests {
             let (base, over) = pair(&open(folder.path()));
             (base.id(), over.id())
         };
-        let note = folder.path().join(format!("v1/layers/{base}/diff_id"));
-        let tar = fs::read_to_string(&note).unwrap();
-        let other = tar.replace(&tar[7..15], if tar[7..15] == *"00000000" { "11111111" } else { "00000000" });
-        fs::write(&note, other).unwrap();
-        assert!(
-            open(folder.path()).layer(over).unwrap().is_none(),
-            "over another layer than it was made for"
-        );
-        fs::write(&note, tar).unwrap();
+        // The same layer, made another time.
+        let meta = folder.path().join(format!("v1/layers/{base}/meta.json"));
+        let text = fs::read_to_string(&meta).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        fs::write(&meta, text.replace(json["made"].as_str().unwrap(), "another")).unwrap();
+        assert!(open(folder.path()).layer(over).unwrap().is_none());
         assert_eq!(pair(&open(folder.path())).1.id(), over);
         fs::remove_dir_all(folder.path().join(format!("v1/layers/{base}"))).unwrap();
         let store = open(folder.path());

@@ -52,6 +52,9 @@ pub(super) struct Meta {
     /// The layer of which it has only what differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) over: Option<Base>,
+    /// Names this making of it; empty for what came from elsewhere.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) made: String,
     /// The boot in which it was written.
     pub(super) boot: String,
 }
@@ -148,7 +151,7 @@ impl Store {
         };
         let found = if own.is_some() { own } else { self.layer_below(id)? };
         let Some((store, meta)) = found else { return Ok(None) };
-        let base = match meta.over {
+        let base = match &meta.over {
             // What it is over is of the same store, and therefore leased while this one is; it proves itself alone.
             Some(base) => match self.known_or_found(base.layer, known)? {
                 Some(found) if found.0.store.path() == store.path() => Some(found),
@@ -197,7 +200,7 @@ impl Store {
     pub fn make_durable(&self, layers: &[LayerId]) -> Result<(), StoreError> {
         let mut bases = Vec::new();
         for id in layers {
-            bases.extend(self.layer(*id)?.and_then(|layer| layer.0.meta.over).map(|base| base.layer));
+            bases.extend(self.layer(*id)?.and_then(|layer| Some(layer.0.base.as_ref()?.id())));
         }
         let pending: Vec<String> = layers
             .iter()
@@ -325,7 +328,7 @@ impl Store {
             fs::openat(self.dir(), &path, flags, Mode::empty()).map_err(StoreError::io("open", path))
         };
         let top = open(format!("{}/{}", layer_path(id), meta.folder()))?;
-        let Some(base) = meta.over else { return Ok(OpenFolders::whole(top)) };
+        let Some(base) = &meta.over else { return Ok(OpenFolders::whole(top)) };
         let base = open(format!("{}/{WHOLE}", layer_path(base.layer)))?;
         OpenFolders::over(top, base, self.flavour()).map_err(StoreError::layer(Some(id)))
     }

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::files::unique;
 use super::layers::{Came, Layer, Meta, OF_AN_ENTRY, Origin, WHOLE, diff_id_path, foreign_id, layer_path};
 use super::{Store, StoreError, TempDir};
 use crate::digest::{DiffId, LayerId};
@@ -74,7 +75,7 @@ impl Store {
         let shared = room_of_links(&known);
         let over = self.over(&known)?;
         let Identified { identity, bytes, listing } = self.identify(temp, times, known, over.as_ref())?;
-        let over = over.as_ref().map(Layer::as_base).transpose()?;
+        let over = over.as_ref().map(Layer::as_base);
         let meta = Meta { over, ..self.meta(identity, listing.count(), bytes, Origin::Built(times)) };
         let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         Ok(Published { layer, listing: (whose == Whose::Ours).then_some(listing) })
@@ -207,7 +208,7 @@ impl Store {
         shared: u64,
     ) -> Result<Layer, StoreError> {
         let Sealed { identity, entries, bytes, tar } = *sealed;
-        let over = over.map(Layer::as_base).transpose()?;
+        let over = over.map(Layer::as_base);
         let meta = Meta { over, ..self.meta(identity, entries, bytes, Origin::Built(times)) };
         let (layer, whose) = self.publish(temp, identity, meta, shared)?;
         if whose == Whose::Ours {
@@ -218,7 +219,8 @@ impl Store {
 
     fn meta(&self, tree: LayerId, entries: u64, bytes: u64, origin: Origin) -> Meta {
         let boot = self.boot_id().to_owned();
-        Meta { tree, origin, entries, bytes, implied: Vec::new(), over: None, boot }
+        let made = if matches!(origin, Origin::Built(_)) { unique() } else { String::new() };
+        Meta { tree, origin, entries, bytes, implied: Vec::new(), over: None, made, boot }
     }
 
     /// `shared` is the part of its room that other layers take already.
