@@ -210,17 +210,40 @@ impl Context {
             filters.push(Filter { sieve, whole_path: false });
             marks.push(Mark::default());
         }
-        self.visit(dir, b"", None, &filters, &marks)
+        // One way into rayon's threads for all levels.
+        rayon::scope(|_| self.visit(dir, &filters, marks))
     }
 
-    fn visit(
+    /// Reads directories level by level, never recursively: the stack does not grow with the depth that a tree chose to
+    /// have.
+    fn visit(&self, top: &[u8], filters: &[Filter<'_>], marks: Vec<Mark>) -> Result<Vec<Item>, ContextError> {
+        let mut listings = vec![self.look_into(top, b"", None, filters, &marks)?];
+        let mut level = 0..1;
+        while !level.is_empty() {
+            let dirs = listings[level.clone()].iter().flatten();
+            let dirs: Vec<_> = dirs.filter_map(|seen| Some((&seen.item.path, seen.way.as_ref()?))).collect();
+            let look = |(path, way): (&Vec<u8>, &Way)| {
+                self.look_into(top, path, way.node.as_ref(), filters, &way.marks)
+            };
+            let next = dirs.into_par_iter().map(look).collect::<Result<Vec<_>, _>>()?;
+            let start = listings.len();
+            let ways = listings[level].iter_mut().flatten().filter_map(|seen| seen.way.as_mut());
+            ways.enumerate().for_each(|(index, way)| way.listing = start + index);
+            listings.extend(next);
+            level = start..listings.len();
+        }
+        Ok(assemble(listings))
+    }
+
+    /// What of one directory passes the filters, or has something below it that may.
+    fn look_into(
         &self,
         top: &[u8],
         dir: &[u8],
         node: Option<&Node>,
         filters: &[Filter<'_>],
         marks: &[Mark],
-    ) -> Result<Vec<Item>, ContextError> {
+    ) -> Result<Vec<Seen>, ContextError> {
         let listed = self.raw_list(&join(top, dir), node)?;
         let mut here = Vec::with_capacity(listed.len());
         for found in listed {
@@ -229,30 +252,11 @@ impl Context {
             let is_dir = found.meta.kind == Kind::Dir;
             if verdict == Verdict::Keep || (verdict == Verdict::Below && is_dir) {
                 let item = Item { path, layer: found.layer, meta: found.meta, link: found.link };
-                let node = found.node.filter(|_| is_dir);
-                here.push((item, verdict, marks, node));
+                let way = is_dir.then_some(Way { marks, node: found.node, listing: 0 });
+                here.push(Seen { item, verdict, way });
             }
         }
-        let below: Vec<Result<Vec<Item>, ContextError>> = here
-            .par_iter()
-            .with_min_len(1)
-            .filter(|(item, ..)| item.meta.kind == Kind::Dir)
-            .map(|(item, _, marks, node)| self.visit(top, &item.path, node.as_ref(), filters, marks))
-            .collect();
-        let inside: usize = below.iter().flatten().map(Vec::len).sum();
-        let mut below = below.into_iter();
-        let mut items = Vec::with_capacity(here.len() + inside);
-        for (item, verdict, ..) in here {
-            let inside = match item.meta.kind {
-                Kind::Dir => below.next().unwrap_or_else(|| Ok(Vec::new()))?,
-                _ => Vec::new(),
-            };
-            if verdict == Verdict::Keep || !inside.is_empty() {
-                items.push(item);
-                items.extend(inside);
-            }
-        }
-        Ok(items)
+        Ok(here)
     }
 
     fn raw_list(&self, dir: &[u8], node: Option<&Node>) -> Result<Vec<Found>, ContextError> {
@@ -273,6 +277,43 @@ impl Context {
             Tree::Layers(_) => None,
         }
     }
+}
+
+/// An entry that a walk has come by.
+struct Seen {
+    item: Item,
+    verdict: Verdict,
+    /// Only into directories.
+    way: Option<Way>,
+}
+
+/// What a walk needs to go on into a directory.
+struct Way {
+    marks: Vec<Mark>,
+    node: Option<Node>,
+    /// Which listing is this directory's, once it was read.
+    listing: usize,
+}
+
+/// The entries in their order. A directory that is not kept itself is there if something below it is.
+fn assemble(mut listings: Vec<Vec<Seen>>) -> Vec<Item> {
+    let mut items = Vec::with_capacity(listings.iter().map(Vec::len).sum());
+    let mut open = vec![(std::mem::take(&mut listings[0]).into_iter(), None)];
+    while let Some((entries, goes_with)) = open.last_mut() {
+        let Some(Seen { item, verdict, way }) = entries.next() else {
+            if *goes_with == Some(items.len()) {
+                items.pop();
+            }
+            open.pop();
+            continue;
+        };
+        items.push(item);
+        if let Some(way) = way {
+            let inside = std::mem::take(&mut listings[way.listing]).into_iter();
+            open.push((inside, (verdict == Verdict::Below).then_some(items.len())));
+        }
+    }
+    items
 }
 
 struct Filter<'a> {
@@ -346,5 +387,48 @@ pub(crate) fn resolve<E: From<ContextError>>(
 impl From<ContextError> for io::Error {
     fn from(error: ContextError) -> Self {
         Self::other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::fs::{CWD, Mode, mkdirat, openat};
+
+    use super::*;
+
+    /// As deep as a path can be. The threads that read directories have small stacks.
+    #[test]
+    fn a_tree_may_be_as_deep_as_it_likes() {
+        const DEPTH: usize = 2000;
+        let folder = tempfile::tempdir().unwrap();
+        let open = |at: BorrowedFd<'_>, name: &Path| openat(at, name, OFlags::RDONLY, Mode::empty()).unwrap();
+        let mut dir = open(CWD, folder.path());
+        for _ in 0..DEPTH {
+            mkdirat(&dir, "d", Mode::RWXU).unwrap();
+            dir = open(dir.as_fd(), Path::new("d"));
+        }
+        let context =
+            Context::folder(folder.path(), None, Permissions::AsFound, HashCache::in_memory()).unwrap();
+        let lengths: Vec<usize> =
+            context.walk(b"", &[]).unwrap().iter().map(|item| item.path.len()).collect();
+        assert_eq!(lengths, (1..=DEPTH).map(|depth| 2 * depth - 1).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_directory_is_there_for_what_is_kept_below_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["a/b/kept", "a/c/left", "d/left", "kept", "z/y/x/kept"] {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let ignore = IgnorePatterns::new(["*", "!**/kept"]).unwrap();
+        let hashes = HashCache::in_memory();
+        let context = Context::folder(folder.path(), Some(ignore), Permissions::AsFound, hashes).unwrap();
+        let items = context.walk(b"", &[]).unwrap();
+        let paths: Vec<&str> = items.iter().map(|item| std::str::from_utf8(&item.path).unwrap()).collect();
+        assert_eq!(paths, ["a", "a/b", "a/b/kept", "kept", "z", "z/y", "z/y/x", "z/y/x/kept"]);
     }
 }
