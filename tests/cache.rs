@@ -95,6 +95,94 @@ fn what_a_step_cannot_see_does_not_touch_it() {
     assert_eq!(statuses(&again), ["cached", "cached"], "{again}");
 }
 
+/// Steps that stand on the same files and do the same, but for one thing each.
+const ALIKE: &[&str] = &[
+    "RUN true",
+    "RUN [\"true\"]",
+    "RUN <<E\n#!/bin/true\nE",
+    "RUN <<E\n#!/bin/true\n#\nE",
+    "ENV A=1\nRUN true",
+    "ARG A=2\nRUN true",
+    "USER 7\nRUN true",
+    "RUN --network=none true",
+    "RUN --security=insecure true",
+    "RUN --mount=target=/m true",
+    "RUN --mount=target=/m,rw true",
+    "RUN --mount=target=/n true",
+    "RUN --mount=target=/m,source=dir true",
+    "RUN --mount=type=tmpfs,target=/m true",
+    "RUN --mount=type=tmpfs,target=/m,size=4096 true",
+    "RUN --mount=type=cache,target=/m true",
+    "RUN --mount=type=cache,target=/m,id=c true",
+    "RUN --mount=type=cache,target=/m,ro true",
+    "RUN --mount=type=cache,target=/m,sharing=locked true",
+    "RUN --mount=type=cache,target=/m,uid=7 true",
+    "RUN --mount=type=cache,target=/m,from=busybox,source=/etc true",
+    "RUN --mount=type=secret,id=s true",
+    "RUN --mount=type=secret,id=t true",
+    "RUN --mount=type=secret,id=s,env=S true",
+    "RUN --mount=type=secret,id=s,mode=0444 true",
+    "RUN --mount=type=secret,id=s,uid=7 true",
+    "RUN --mount=type=ssh true",
+    "RUN --mount=type=ssh,id=a true",
+    "COPY file /x",
+    "COPY file /y",
+    "COPY --link file /x",
+    "COPY --parents file /x",
+    "COPY --exclude=none dir /x",
+    "COPY dir /x",
+    "COPY --chown=7 file /x",
+    "COPY --chmod=0604 file /x",
+    "COPY --from=files /file /x",
+    "ADD file /x",
+    "ADD --unpack=true file /x",
+    "WORKDIR /w",
+    "WORKDIR /v",
+    "USER 7\nWORKDIR /w",
+];
+
+#[test]
+fn what_a_step_can_see_makes_it_another_step() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    sandbox.write("file", "content");
+    sandbox.write("dir/file", "content");
+    let stage = |(number, step): (usize, &&str)| format!("FROM busybox AS s{number}\n{step}\n");
+    let last = |number| format!("COPY --from=s{number} /etc/passwd /{number}\n");
+    let dockerfile = [
+        "FROM scratch AS files\nCOPY file /\n".to_owned(),
+        ALIKE.iter().enumerate().map(stage).collect(),
+        "FROM scratch\n".to_owned(),
+        (0..ALIKE.len()).map(last).collect(),
+    ];
+    let args = ["--progress=json", "--allow=security.insecure"];
+    let build = || sandbox.build(&dockerfile.concat(), &args).succeeded().steps();
+    let first = build();
+    assert_eq!(first.len(), 1 + 2 * ALIKE.len());
+    let cached: Vec<_> = first.into_iter().filter(|(_, status)| status == "cached").collect();
+    assert_eq!(cached, [], "they have the key of another one");
+    assert!(build().iter().all(|(_, status)| status == "cached"));
+}
+
+#[test]
+fn what_the_command_line_says_of_a_run_makes_it_another_step() {
+    let Some(sandbox) = Sandbox::with_containers() else { return };
+    let status = |args: &[&str]| {
+        let built = sandbox.build("FROM busybox\nRUN true\n", &[&["--progress=json"], args].concat());
+        statuses(&built.succeeded()).concat()
+    };
+    for args in [
+        &[][..],
+        &["--add-host", "a:10.0.0.1"],
+        &["--shm-size", "3m"],
+        &["--ulimit", "nofile=77"],
+        &["--network", "none"],
+        &["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=box"],
+    ] {
+        assert_eq!((status(args), status(args)), ("done".to_owned(), "cached".to_owned()), "{args:?}");
+    }
+    assert_eq!(status(&["--add-host", "a:10.0.0.2"]), "cached", "where a name leads is not in the key");
+}
+
 #[test]
 fn stages_that_must_not_come_from_the_cache() {
     let Some(sandbox) = Sandbox::with_containers() else { return };

@@ -155,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn an_image_whose_layers_are_gone_gets_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Flavour::User).unwrap();
+        let mut config = ImageConfig::default();
+        config.rootfs.diff_ids = vec![crate::digest::DiffId(Digest::of(b"x"))];
+        let put = |layer| store.put_image(&config.to_bytes(), &[layer]).unwrap();
+        let temp = store.temp().unwrap();
+        temp.make_dir("fs", 0o755).unwrap();
+        let there = store.publish_layer(temp, crate::layer::OwnTimes::IgnoreAll).unwrap().id();
+        for (put_now, found) in
+            [(LayerId([7; 32]), LayerId([7; 32])), (there, there), (LayerId([8; 32]), there)]
+        {
+            assert_eq!(store.image(put(put_now)).unwrap().unwrap().layers, [found]);
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_and_what_is_damaged_is_not_there() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Flavour::User).unwrap();

@@ -274,6 +274,28 @@ mod tests {
     use crate::layer::Flavour;
 
     #[test]
+    fn of_equal_layers_the_tar_of_the_first_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let flavour = if rustix::process::geteuid().is_root() { Flavour::Trusted } else { Flavour::User };
+        let store = Store::open(folder.path(), flavour).unwrap();
+        let made_at = |secs| {
+            let temp = store.temp().unwrap();
+            temp.make_dir("fs", 0o755).unwrap();
+            let file = fs::File::create(temp.path().join("fs/file")).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs)).unwrap();
+            temp
+        };
+        let times = OwnTimes::IgnoreAll;
+        let first = store.publish_layer(made_at(1), times).unwrap();
+        let known = || Known::default();
+        let (second, tar) = store.publish_sealed_layer(&made_at(2), times, known(), None).unwrap();
+        assert_eq!(second.id(), first.id());
+        assert_ne!(second.tar().unwrap(), tar);
+        let third = store.publish_layer_knowing(&made_at(3), times, known()).unwrap();
+        assert_eq!((third.layer.id(), third.listing), (first.id(), None));
+    }
+
+    #[test]
     fn files_shared_with_other_layers_take_no_room() {
         let folder = tempfile::tempdir().unwrap();
         let flavour = if rustix::process::geteuid().is_root() { Flavour::Trusted } else { Flavour::User };

@@ -231,6 +231,7 @@ fn after_a_loss_of_power_a_layer_has_to_prove_itself() {
         reboot(&store, layer.id());
     }
     fs::write(short.fs_path().join("file"), "").unwrap();
+    fs::write(durable.fs_path().join("file"), "not looked at").unwrap();
     let gone = layer(&store, "gone");
     reboot(&store, gone.id());
     fs::remove_dir_all(gone.fs_path()).unwrap();
@@ -242,6 +243,40 @@ fn after_a_loss_of_power_a_layer_has_to_prove_itself() {
     assert!(after.layer(durable.id()).unwrap().is_some());
     assert!(after.layer(short.id()).unwrap().is_none());
     assert!(!store.path().join(format!("layers/{}", short.id())).exists());
+}
+
+#[test]
+fn what_another_process_has_mended_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let id = layer(&store, "whole").id();
+    store.drop_broken(id).unwrap();
+    assert_eq!(store.layer_ids().unwrap(), [id]);
+}
+
+#[test]
+fn nobody_begins_to_use_a_layer_while_layers_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = layer(&open(folder.path()), "x").id();
+    let store = open(folder.path());
+    layer(&store, "so that there is a lease");
+    let begun = Barrier::new(2);
+    thread::scope(|scope| {
+        let user = store
+            .excluding_leases(|_| {
+                let user = scope.spawn(|| {
+                    begun.wait();
+                    store.layer(id).unwrap()
+                });
+                begun.wait();
+                // If it did not wait for us, it would be done before long.
+                (0..1000).for_each(|_| thread::yield_now());
+                fs::remove_dir_all(store.path().join(format!("layers/{id}"))).unwrap();
+                Ok(user)
+            })
+            .unwrap();
+        assert!(user.join().unwrap().is_none());
+    });
 }
 
 #[test]
@@ -261,6 +296,12 @@ fn records_come_back_whole_or_not_at_all() {
         assert_eq!(store.record(key).unwrap(), None, "{length}");
     }
     assert_eq!(store.fsck().unwrap(), [Problem::RecordDamaged(key)]);
+    fs::write(&path, &whole).unwrap();
+    fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert!(store.peek_record(key).unwrap().is_some());
+    assert_eq!(store.record_used(key).unwrap(), Some(0));
+    assert!(store.record(key).unwrap().is_some());
+    assert!(store.record_used(key).unwrap().is_some_and(|used| used > 0), "it was used");
     assert!(store.remove_record(key).unwrap());
     assert!(!store.remove_record(key).unwrap());
 }
