@@ -1,6 +1,6 @@
 //! One layer from outside: its blob kept, hashed and unpacked in one pass, aside from the store until it is published.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -84,10 +84,8 @@ fn unpack(
 impl Ready {
     /// Moves blob and layer to their places.
     pub(super) fn publish(self, store: &Store) -> Result<LayerId, ArchiveError> {
-        let place = store.path().join("blobs/sha256").join(self.blob.digest.hex());
-        fs::rename(&self.file, &place).map_err(temp_error("publish", &place))?;
         let came = Came { diff_id: self.diff_id, blob: Some(self.blob), implied: self.implied };
-        Ok(store.publish_foreign_layer(self.temp, came)?.id())
+        Ok(store.publish_foreign_layer(self.temp, came, Some(&self.file))?.id())
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::files::unique;
-use super::layers::{Came, Layer, Meta, OF_AN_ENTRY, Origin, WHOLE, diff_id_path, foreign_id, layer_path};
+use super::layers::{
+    Came, ForeignBlob, Layer, Meta, OF_AN_ENTRY, Origin, WHOLE, diff_id_path, foreign_id, layer_path,
+};
 use super::{Store, StoreError, TempDir};
 use crate::digest::{DiffId, LayerId};
 use crate::layer::{self, Identified, Known, Listing, OpenFolders, OwnTimes, Sealed, TarSummary};
@@ -115,12 +118,18 @@ impl Store {
     }
 
     /// The same for a layer that came from elsewhere. It is named after its DiffID, which stays the same even where
-    /// our own tar of the directory differs.
+    /// our own tar of the directory differs. `file` has the bytes of its blob, if they are not in their place yet, and
+    /// is moved there.
     ///
     /// # Errors
-    /// As [`Store::publish_layer`].
-    pub fn publish_foreign_layer(&self, temp: TempDir, came: Came) -> Result<Layer, StoreError> {
-        self.publish_foreign_layer_as(temp, foreign_id(came.diff_id), came)
+    /// As [`Store::publish_layer`]; the blob is neither there nor in `file`.
+    pub fn publish_foreign_layer(
+        &self,
+        temp: TempDir,
+        came: Came,
+        file: Option<&Path>,
+    ) -> Result<Layer, StoreError> {
+        self.publish_foreign_layer_as(temp, foreign_id(came.diff_id), came, file)
     }
 
     /// The same under another name.
@@ -129,13 +138,36 @@ impl Store {
         temp: TempDir,
         id: LayerId,
         came: Came,
+        file: Option<&Path>,
     ) -> Result<Layer, StoreError> {
         let Came { diff_id, blob, implied } = came;
         let Identified { identity, bytes, listing } =
             self.identify(&temp, OwnTimes::KeepAll, Known::default(), None)?;
+        if let Some(blob) = &blob {
+            self.take_blob(blob, file)?;
+        }
         let origin = Origin::Foreign { diff_id, blob };
         let meta = Meta { implied, ..self.meta(identity, listing.count(), bytes, origin) };
         self.publish(&temp, id, meta, 0).map(|(layer, _)| layer)
+    }
+
+    /// Brings a blob to its place, a moment before the layer that names it. Until then nothing keeps it but its age: so
+    /// it is made young, however long it was on its way.
+    fn take_blob(&self, blob: &ForeignBlob, file: Option<&Path>) -> Result<(), StoreError> {
+        let place = format!("blobs/sha256/{}", blob.digest.hex());
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: omit, last_modification: now };
+        let at = file.unwrap_or(Path::new(&place));
+        match (fs::utimensat(self.dir(), at, &times, AtFlags::empty()), file) {
+            (Ok(()), None) => Ok(()),
+            // The lower store has it.
+            (Err(Errno::NOENT), None) if self.lower().is_some() => Ok(()),
+            (Err(error), _) => Err(StoreError::io("touch", at)(error)),
+            (Ok(()), Some(file)) => {
+                fs::renameat(self.dir(), file, self.dir(), &place).map_err(StoreError::io("publish", &place))
+            }
+        }
     }
 
     /// The same for a layer that another store built and that travelled as a tar, if it is what it is said to be:

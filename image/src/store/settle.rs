@@ -47,7 +47,7 @@ impl Store {
         }
         let twin = self.twin(layer, &looks)?;
         let came = Came { diff_id: *diff_id, blob: blob.clone(), implied: layer.implied().to_vec() };
-        self.publish_foreign_layer_as(twin, id, came)?;
+        self.publish_foreign_layer_as(twin, id, came, None)?;
         Ok(id)
     }
 

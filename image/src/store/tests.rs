@@ -145,14 +145,13 @@ fn foreign(store: &Store, text: &str) -> Layer {
     let mut hasher = Hasher::new();
     hasher.update(text.as_bytes());
     let digest = BlobDigest(hasher.finish());
-    fs::write(store.path().join("blobs/sha256").join(digest.hex()), text).unwrap();
+    let file = temp.path().join("blob");
+    fs::write(&file, text).unwrap();
+    // It was long on its way.
+    fs::File::open(&file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     let blob = ForeignBlob { digest, size: text.len() as u64, media_type: "x".to_owned() };
-    store
-        .publish_foreign_layer(
-            temp,
-            Came { diff_id: DiffId(Digest::of(b"its tar")), blob: Some(blob), implied: Vec::new() },
-        )
-        .unwrap()
+    let came = Came { diff_id: DiffId(Digest::of(b"its tar")), blob: Some(blob), implied: Vec::new() };
+    store.publish_foreign_layer(temp, came, Some(&file)).unwrap()
 }
 
 #[test]
@@ -163,6 +162,10 @@ fn a_foreign_layer_keeps_the_digest_that_it_came_with() {
     assert_eq!(layer.diff_id().unwrap(), DiffId(Digest::of(b"its tar")));
     assert_eq!(layer.foreign_blob().unwrap().size, 4);
     assert!(matches!(layer.origin(), Origin::Foreign { .. }));
+    let blob = layer.blob_path().unwrap();
+    assert_eq!(fs::read(&blob).unwrap(), b"text");
+    let age = blob.metadata().unwrap().modified().unwrap().elapsed().unwrap_or_default();
+    assert!(age < Duration::from_secs(3600), "a prune takes it for one that is about to be used");
     fs::remove_file(store.path().join("diffids").join(Digest::of(b"its tar").hex())).unwrap();
     assert_eq!(open(folder.path()).by_diff_id(layer.diff_id().unwrap()).unwrap(), Some(layer.id()));
 }

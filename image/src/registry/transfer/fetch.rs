@@ -25,7 +25,6 @@ const QUEUE: usize = 16;
 /// A layer that was verified and is not in the store yet. It vanishes when dropped.
 pub(super) struct Fetched {
     pub(super) diff_id: DiffId,
-    blob: BlobDigest,
     came: Came,
     temp: TempDir,
     /// Where the blob lies now; None when it is in its place already.
@@ -35,11 +34,7 @@ pub(super) struct Fetched {
 impl Fetched {
     /// Moves blob and layer to their places.
     pub(super) fn publish(self, store: &Store) -> Result<LayerId, RegistryError> {
-        if let Some(file) = &self.file {
-            let place = blob_path(store, self.blob);
-            fs::rename(file, &place).map_err(RegistryError::file("publish", place))?;
-        }
-        Ok(store.publish_foreign_layer(self.temp, self.came)?.id())
+        Ok(store.publish_foreign_layer(self.temp, self.came, self.file.as_deref())?.id())
     }
 }
 
@@ -110,7 +105,7 @@ fn fetch_once(
         return Err(RegistryError::Corrupt { what, expected: digest, found });
     }
     let came = came(descriptor, diff_id, unpacked?);
-    Ok(Fetched { diff_id, blob: digest, came, temp, file: Some(file) })
+    Ok(Fetched { diff_id, came, temp, file: Some(file) })
 }
 
 /// Takes the layer from the blob that is in the store.
@@ -130,7 +125,7 @@ fn unpack_here(
         return Err(RegistryError::Corrupt { what: path.display().to_string(), expected: digest, found });
     }
     let came = came(descriptor, diff_id, unpacked);
-    Ok(Fetched { diff_id, blob: digest, came, temp, file: None })
+    Ok(Fetched { diff_id, came, temp, file: None })
 }
 
 fn came(descriptor: &Descriptor, diff_id: DiffId, unpacked: Unpacked) -> Came {
