@@ -45,6 +45,14 @@ impl Store {
         }
     }
 
+    /// Writes a file that is in a temporary folder, and gets its place when the folder does.
+    pub(super) fn write_within(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = fs::openat(self.dir(), path, flags, Mode::from_raw_mode(0o644))
+            .map_err(StoreError::io("create", path))?;
+        write_all(&file, bytes).map_err(StoreError::io("write", path))
+    }
+
     /// A small file's bytes; None when there is none.
     pub(crate) fn read_small(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;

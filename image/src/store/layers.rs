@@ -159,9 +159,23 @@ impl Store {
             },
             None => None,
         };
+        Ok(Some(self.know(known, store, id, meta, base)))
+    }
+
+    /// The layer that this process has just moved to its place, and that is over no other. It was asked for before, and is
+    /// leased since then.
+    pub(super) fn just_published(&self, id: LayerId, meta: Meta) -> Layer {
+        let mut known = self.known_layers().lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&id).and_then(Weak::upgrade) {
+            Some(inner) => Layer(inner),
+            None => self.know(&mut known, self.clone(), id, meta, None),
+        }
+    }
+
+    fn know(&self, known: &mut Known, store: Self, id: LayerId, meta: Meta, base: Option<Layer>) -> Layer {
         let inner = Arc::new(Inner { store, notes: self.clone(), id, meta, base, tar: Mutex::default() });
         known.insert(id, Arc::downgrade(&inner));
-        Ok(Some(Layer(inner)))
+        Layer(inner)
     }
 
     /// The layer whose tar has this digest, if one is known.

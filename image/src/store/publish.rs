@@ -275,7 +275,7 @@ impl Store {
         fs::renameat(temp.dir(), WHOLE, temp.dir(), format!("layer/{}", meta.folder()))
             .map_err(StoreError::io("move", &ready))?;
         let json = serde_json::to_vec(&meta).expect("the members are strings and numbers");
-        self.write_small(&format!("{ready}/meta.json"), &json)?;
+        self.write_within(&format!("{ready}/meta.json"), &json)?;
         let whose = match fs::renameat(self.dir(), &ready, self.dir(), layer_path(id)) {
             Ok(()) => Whose::Ours,
             // Somebody else was faster: what is there is whole and the same.
@@ -288,7 +288,10 @@ impl Store {
         if let Origin::Foreign { diff_id, .. } = meta.origin {
             self.write_small(&diff_id_path(diff_id), id.to_string().as_bytes())?;
         }
-        let layer = self.layer(id)?.ok_or(StoreError::NoLayer(id))?;
+        let layer = match whose {
+            Whose::Ours if meta.over.is_none() => self.just_published(id, meta),
+            Whose::Ours | Whose::Anothers => self.layer(id)?.ok_or(StoreError::NoLayer(id))?,
+        };
         Ok((layer, whose))
     }
 }
