@@ -14,7 +14,7 @@ const NAMES: [&str; 41] = [
 ];
 
 /// A set of capabilities, one bit each, numbered as the kernel does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CapSet(pub u64);
 
 /// A capability that does not exist.

@@ -11,7 +11,7 @@ pub const MAX_FILE_SIZE: u64 = 10 << 20;
 const MAX_ID: u32 = 2_147_483_647;
 
 /// The ids that a process runs under.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct UserIds {
     /// User id.
     pub uid: u32,

@@ -11,6 +11,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::error::Failure;
+use super::limits::Limits;
 use super::spec::Spec;
 use crate::pretend::Person;
 
@@ -23,6 +24,8 @@ pub(crate) struct Ground {
     pub(crate) shm_size: u64,
     /// Rbuild is root of a user namespace only: no device nodes, no `trusted.` xattrs.
     pub(crate) in_user_namespace: bool,
+    /// The limits of a program that gets a process of its own, beside process 1; that is then made at once.
+    pub(crate) early: Option<Limits>,
     /// How long it waits for an order, in milliseconds; None for as long as the parent lives.
     pub(crate) patience: Option<u32>,
 }
@@ -80,16 +83,26 @@ pub(crate) fn receive_ground(socket: BorrowedFd<'_>) -> io::Result<Ground> {
 
 pub(crate) fn send_order(socket: BorrowedFd<'_>, files: &OrderFiles) -> io::Result<()> {
     let [stdin, stdout, stderr] = &files.streams;
-    // Nothing but its files are in the message, but an empty one would look like the end.
-    send_bytes(socket, b"!", &[files.order.as_fd(), stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+    send_files(socket, &[files.order.as_fd(), stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
 }
 
 /// The order's files; None when the parent has none for us.
 pub(crate) fn receive_order(socket: BorrowedFd<'_>) -> io::Result<Option<OrderFiles>> {
-    let Some((_, fds)) = receive_bytes(socket)? else { return Ok(None) };
-    let [order, stdin, stdout, stderr] =
-        <[OwnedFd; MAX_FDS]>::try_from(fds).map_err(|_| io::Error::other("file descriptors got lost"))?;
-    Ok(Some(OrderFiles { order, streams: [stdin, stdout, stderr] }))
+    Ok(receive_files(socket)?
+        .map(|(_, [order, stdin, stdout, stderr])| OrderFiles { order, streams: [stdin, stdout, stderr] }))
+}
+
+/// Sends files, and nothing that anybody would have to read.
+pub(crate) fn send_files(socket: BorrowedFd<'_>, files: &[BorrowedFd<'_>; MAX_FDS]) -> io::Result<()> {
+    // An empty message would look like the end.
+    send_bytes(socket, b"\n", files)
+}
+
+/// The files of [`send_files`], with what may have come behind; None when the other side is closed.
+pub(crate) fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, [OwnedFd; MAX_FDS])>> {
+    let Some((bytes, fds)) = receive_bytes(socket)? else { return Ok(None) };
+    let fds = fds.try_into().map_err(|_| io::Error::other("file descriptors got lost"))?;
+    Ok(Some((bytes, fds)))
 }
 
 pub(crate) fn send(socket: BorrowedFd<'_>, news: &News, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {

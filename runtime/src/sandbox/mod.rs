@@ -10,6 +10,7 @@
 //!
 //! - `spec`: what to run, plain data.
 //! - `standby`, `spawn`, `executable`, `stdio`: the parent's half.
+//! - `limits`: what a restricted program may do at most.
 //! - `message`: what travels over the socket.
 //! - `init`: the child's half.
 //! - `child`, `stubs`: waiting for the end, and tidying up after it.
@@ -21,6 +22,7 @@ mod child;
 mod error;
 mod executable;
 mod init;
+mod limits;
 mod message;
 mod spawn;
 mod spec;

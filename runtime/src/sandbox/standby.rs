@@ -16,9 +16,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use super::child::Child;
 use super::error::SpawnError;
 use super::executable;
+use super::limits::Limits;
 use super::message::{self, Ground, News, OrderFiles};
 use super::spawn::open_null;
-use super::spec::{Network, Privilege, Spec};
+use super::spec::{Init, Network, Privilege, Spec};
 use super::stubs::Stubs;
 use crate::pretend::Pretender;
 use crate::rootless;
@@ -42,6 +43,7 @@ pub struct Kind {
     network: Network,
     is_unrestricted: bool,
     shm_size: u64,
+    early: Option<Limits>,
 }
 
 impl Kind {
@@ -49,13 +51,17 @@ impl Kind {
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
         let is_unrestricted = spec.privilege == Privilege::All;
-        Self { network: spec.network, is_unrestricted, shm_size: spec.shm_size }
+        // Where ids are pretended, the limits come after somebody is there to answer.
+        let is_early = spec.init == Init::Reaper && spec.terminal.is_none() && !rootless::has_single_id();
+        // Of wrong names it is told when it has its order.
+        let limits = Limits::of(&spec.privilege).ok().flatten().filter(|_| is_early);
+        Self { network: spec.network, is_unrestricted, shm_size: spec.shm_size, early: limits }
     }
 
     fn ground(self, patience: Option<u32>) -> Ground {
-        let Self { is_unrestricted, shm_size, .. } = self;
+        let Self { is_unrestricted, shm_size, early, .. } = self;
         let in_user_namespace = rootless::in_user_namespace();
-        Ground { is_unrestricted, shm_size, in_user_namespace, patience }
+        Ground { is_unrestricted, shm_size, in_user_namespace, early, patience }
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::Mode;
 use rustix::process::Signal;
 
+use super::early::{Early, Role};
 use super::identity::Identity;
 use super::place::{self, Kind};
 use super::program::Program;
@@ -18,10 +19,9 @@ use super::terminal::Terminal;
 use super::{reaper, world};
 use crate::sandbox::error::Failure;
 use crate::sandbox::message::{self, Ground, News, OrderFiles, ReceivedOrder};
-use crate::sandbox::spec::{Init, Network, Privilege, Spec};
+use crate::sandbox::spec::{Init, Network, Spec};
 use crate::sandbox::standby::{INIT_NAME, REPORT_FD, SOCKET_FD};
-use crate::ulimit::Ulimit;
-use crate::{limits, sys};
+use crate::sys;
 
 /// Returns at once, unless this process is the first one of a sandbox: then it never returns. Must be the first
 /// line of `main`, before any thread exists.
@@ -43,33 +43,32 @@ fn run(socket: &OwnedFd) -> Result<Infallible, Failure> {
     let ground = prepare(socket, &report).map_err(fail)?;
     // What is made gets exactly the permissions that are asked for.
     rustix::process::umask(Mode::empty());
+    let early = ground.early.map(Early::fork).transpose()?;
     let standard = Standard::make(&ground)?;
     let order = take_order(socket, &ground).map_err(fail)?;
     let spec = &order.spec;
     set_up_machine(spec)?;
     let world = world::build(&order, standard)?;
     let identity = Identity::of(&order, &world.root)?;
-    enter_workdir(spec, &world, &identity)?;
+    let workdir = enter_workdir(spec, &world, &identity)?;
     let terminal = spec.terminal.map(|size| Terminal::open(&world.root, size)).transpose()?;
     let program = Program::new(spec, identity.home());
+    let role = Role { program, identity, open_files: order.open_files, ulimits: spec.ulimits.clone() };
     let pty = terminal.as_ref().map(|terminal| terminal.master.as_fd());
     message::send(socket.as_fd(), &News::Ready { stubs: world.stubs }, pty)
         .map_err(|error| Failure::setup("report to", "rbuild", error))?;
     drop(world.root);
 
-    let become_program = |terminal: Option<&Terminal>| -> Result<Infallible, Failure> {
-        start_session(terminal)?;
-        if let Some(soft) = order.open_files {
-            limits::set_open_files(soft);
-        }
-        spec.ulimits.iter().for_each(Ulimit::set);
-        identity.assume(socket.as_fd())?;
-        program.execute()
+    let become_program = || -> Result<Infallible, Failure> {
+        role.begin(terminal.as_ref())?;
+        role.identity.assume(socket.as_fd())?;
+        role.program.execute()
     };
-    match spec.init {
-        Init::Program => become_program(terminal.as_ref()),
-        Init::Reaper => match sys::process::fork() {
-            Ok(None) => become_program(terminal.as_ref()),
+    match (spec.init, early) {
+        (Init::Program, _) => become_program(),
+        (Init::Reaper, Some(early)) => reaper::watch(early.play(&role, workdir.as_fd())?, &report),
+        (Init::Reaper, None) => match sys::process::fork() {
+            Ok(None) => become_program(),
             Ok(Some(child)) => reaper::watch(child, &report),
             Err(error) => Err(Failure::setup("fork in", "the sandbox", error)),
         },
@@ -93,16 +92,21 @@ fn take_order(socket: &OwnedFd, ground: &Ground) -> io::Result<ReceivedOrder> {
     let Some(OrderFiles { order, streams }) = message::receive_order(socket.as_fd())? else {
         sys::process::exit_now(0)
     };
-    let [stdin, stdout, stderr] = streams;
-    rustix::stdio::dup2_stdin(stdin)?;
-    rustix::stdio::dup2_stdout(stdout)?;
-    rustix::stdio::dup2_stderr(stderr)?;
+    take_streams(streams)?;
     let mut order = File::from(order);
     let mut bytes = Vec::new();
     // The parent's writing left the shared position at the end.
     io::Seek::rewind(&mut order)?;
     order.read_to_end(&mut bytes)?;
     serde_json::from_slice(&bytes).map_err(io::Error::other)
+}
+
+/// Makes these the standard streams.
+pub(super) fn take_streams([stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<()> {
+    rustix::stdio::dup2_stdin(stdin)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
+    Ok(())
 }
 
 fn is_readable_within(socket: &OwnedFd, milliseconds: u32) -> io::Result<bool> {
@@ -128,24 +132,12 @@ fn set_up_machine(spec: &Spec) -> Result<(), Failure> {
 }
 
 /// Makes the working directory, pivots, and goes there while still root: the user may not be allowed to.
-fn enter_workdir(spec: &Spec, world: &world::World, identity: &Identity) -> Result<(), Failure> {
+fn enter_workdir(spec: &Spec, world: &world::World, identity: &Identity) -> Result<OwnedFd, Failure> {
     let fail = |error| Failure::setup("enter the working directory", &*spec.workdir, error);
     let workdir = if spec.workdir.is_empty() { "/" } else { &spec.workdir };
     let place =
         place::open_or_make(&world.root, workdir, Kind::Folder, Some(identity.owner())).map_err(fail)?;
     world.enter(spec.readonly_rootfs)?;
-    rustix::process::fchdir(&place.fd).map_err(fail)
-}
-
-fn start_session(terminal: Option<&Terminal>) -> Result<(), Failure> {
-    rustix::process::setsid().map_err(|error| Failure::setup("start", "a session", error))?;
-    if let Some(terminal) = terminal {
-        terminal.take_over()?;
-    }
-    Ok(())
-}
-
-/// Whether the spec asks for Docker's restrictions.
-pub(super) fn is_restricted(spec: &Spec) -> bool {
-    spec.privilege != Privilege::All
+    rustix::process::fchdir(&place.fd).map_err(fail)?;
+    Ok(place.fd)
 }

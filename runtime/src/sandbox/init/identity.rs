@@ -8,25 +8,23 @@ use nix::unistd::{Gid, Uid};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
+use serde::{Deserialize, Serialize};
 
-use super::entry::is_restricted;
 use super::place;
 use crate::caps::{self, CapSet};
 use crate::pretend::{self, Person};
 use crate::sandbox::error::Failure;
+use crate::sandbox::limits::Limits;
 use crate::sandbox::message::{self, News, ReceivedOrder};
-use crate::sandbox::spec::Privilege;
-use crate::seccomp::{self, Conditions};
 use crate::sys;
 use crate::users::{self, UserError, UserIds};
 
 /// Everything about the program's rights, worked out; [`Identity::assume`] makes it so.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Identity {
     ids: UserIds,
-    caps: CapSet,
-    restricted: bool,
-    no_new_privileges: bool,
+    /// None for a program that may do everything.
+    limits: Option<Limits>,
     in_user_namespace: bool,
     has_single_id: bool,
 }
@@ -38,18 +36,10 @@ impl Identity {
         let passwd = read(root, "/etc/passwd")?;
         let group = read(root, "/etc/group")?;
         let ids = users::lookup_user(&spec.user, &spec.extra_groups, passwd.as_deref(), group.as_deref())?;
-        let (caps, no_new_privileges) = match &spec.privilege {
-            Privilege::All => (CapSet::ALL, false),
-            Privilege::Default { add, drop, no_new_privileges } => {
-                let caps = CapSet::tweaked(add, drop).map_err(|error| Failure::Invalid(error.to_string()))?;
-                (caps, *no_new_privileges)
-            }
-        };
+        let limits = Limits::of(&spec.privilege).map_err(|error| Failure::Invalid(error.to_string()))?;
         Ok(Self {
             ids,
-            caps,
-            restricted: is_restricted(spec),
-            no_new_privileges,
+            limits,
             in_user_namespace: order.in_user_namespace,
             has_single_id: order.has_single_id,
         })
@@ -65,28 +55,28 @@ impl Identity {
 
     /// Becomes the user, in the order in which the rights that each step needs are still there.
     pub(super) fn assume(&self, parent: BorrowedFd<'_>) -> Result<(), Failure> {
-        self.own_pipes();
-        if self.restricted {
-            caps::limit_bounding(self.caps)
-                .map_err(|error| Failure::setup("limit", "capabilities", error))?;
-        } else {
-            rustix::thread::set_keep_capabilities(true)
-                .map_err(|error| Failure::setup("keep", "capabilities", error))?;
-        }
-        if self.no_new_privileges {
-            rustix::thread::set_no_new_privs(true)
-                .map_err(|error| Failure::setup("set", "no_new_privs", error))?;
+        match self.limits {
+            Some(limits) => limits.limit_capabilities()?,
+            None => rustix::thread::set_keep_capabilities(true)
+                .map_err(|error| Failure::setup("keep", "capabilities", error))?,
         }
         let pretends = self.has_single_id && self.pretend(parent)?;
-        if self.restricted {
-            // Without no_new_privs this needs CAP_SYS_ADMIN, so it comes before the user; what follows is allowed.
-            let program = seccomp::program(Conditions { caps: self.caps, kernel: kernel_version() });
-            sys::filter::install(&program)
-                .map_err(|error| Failure::setup("install", "the system call filter", error))?;
+        if let Some(limits) = self.limits {
+            limits.filter_calls()?;
         }
+        self.become_user(pretends)
+    }
+
+    /// The same in a process that has its limits already.
+    pub(super) fn assume_within_limits(&self) -> Result<(), Failure> {
+        self.become_user(false)
+    }
+
+    fn become_user(&self, pretends: bool) -> Result<(), Failure> {
+        self.own_pipes();
         if !pretends {
             self.switch_user()?;
-        } else if self.restricted && self.ids.uid != 0 {
+        } else if self.limits.is_some() && self.ids.uid != 0 {
             // As far as the kernel knows it is root, whom every exec gives its capabilities back.
             rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT)
                 .map_err(|error| Failure::setup("give up", "capabilities", error))?;
@@ -123,7 +113,7 @@ impl Identity {
     }
 
     fn settle_capabilities(&self) -> rustix::io::Result<()> {
-        if !self.restricted {
+        let Some(limits) = self.limits else {
             let mut sets = rustix::thread::capabilities(None)?;
             sets.inheritable = sets.permitted;
             sets.effective = sets.permitted;
@@ -132,9 +122,9 @@ impl Identity {
             return each.into_iter().try_for_each(|one: CapabilitySet| {
                 rustix::thread::configure_capability_in_ambient_set(one, true)
             });
-        }
+        };
         // Leaving uid 0 has already taken everything.
-        caps::set_exactly(if self.ids.uid == 0 { self.caps } else { CapSet::EMPTY })
+        caps::set_exactly(if self.ids.uid == 0 { limits.caps } else { CapSet::EMPTY })
     }
 
     /// Gives pipes on the standard streams to the user, who could otherwise not open `/dev/stderr`; as runc does.
@@ -166,12 +156,4 @@ fn read(root: &OwnedFd, path: &str) -> Result<Option<Vec<u8>>, Failure> {
     let mut bytes = Vec::new();
     file.take(users::MAX_FILE_SIZE).read_to_end(&mut bytes).map_err(fail)?;
     Ok(Some(bytes))
-}
-
-fn kernel_version() -> (u32, u32) {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy();
-    let mut numbers =
-        release.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

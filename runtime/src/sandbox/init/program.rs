@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 use crate::sandbox::error::Failure;
 use crate::sandbox::spec::Spec;
@@ -16,16 +17,17 @@ use crate::sys;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What will be executed.
-#[derive(Debug)]
-pub(super) struct Program<'a> {
-    spec: &'a Spec,
-    home: &'a str,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Program {
+    argv: Vec<String>,
+    env: Vec<(String, String)>,
+    home: String,
 }
 
-impl<'a> Program<'a> {
+impl Program {
     /// `home` is HOME for the case that the environment has none.
-    pub(super) fn new(spec: &'a Spec, home: &'a str) -> Self {
-        Self { spec, home }
+    pub(super) fn new(spec: &Spec, home: &str) -> Self {
+        Self { argv: spec.argv.clone(), env: spec.env.clone(), home: home.to_owned() }
     }
 
     /// Becomes the program.
@@ -36,7 +38,7 @@ impl<'a> Program<'a> {
         rustix::process::umask(Mode::from_raw_mode(0o022));
         let path = self.find()?;
         let arguments: Vec<CString> =
-            self.spec.argv.iter().map(|argument| c_string(argument)).collect::<Result<_, _>>()?;
+            self.argv.iter().map(|argument| c_string(argument)).collect::<Result<_, _>>()?;
         let environment = self.environment()?;
         sys::process::default_signals();
         let Err(error) = nix::unistd::execve(&path, &arguments, &environment);
@@ -44,7 +46,7 @@ impl<'a> Program<'a> {
     }
 
     fn find(&self) -> Result<CString, Failure> {
-        let program = &self.spec.argv[0];
+        let program = &self.argv[0];
         if program.contains('/') {
             return c_string(program);
         }
@@ -61,7 +63,6 @@ impl<'a> Program<'a> {
 
     fn environment(&self) -> Result<Vec<CString>, Failure> {
         let mut environment: Vec<CString> = self
-            .spec
             .env
             .iter()
             .map(|(name, value)| c_string(&format!("{name}={value}")))
@@ -73,11 +74,11 @@ impl<'a> Program<'a> {
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
-        self.spec.env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     fn refused(&self, path: &CString, error: nix::Error) -> Failure {
-        let program = self.spec.argv[0].clone();
+        let program = self.argv[0].clone();
         let exists = rustix::fs::statat(CWD, path.as_c_str(), AtFlags::empty()).is_ok();
         match error {
             nix::Error::ENOENT | nix::Error::ENOTDIR if !exists => {
