@@ -27,8 +27,18 @@ pub(crate) struct Sealer<'scope, 'env> {
 /// Fewer entries than this are not worth a thread of their own.
 const WORTH_ENTRIES: u64 = 256;
 
-/// Where what [`Seal::begin`] began ends.
-pub(crate) type Begun = Receiver<TarSummary>;
+/// What [`Seal::begin`] began. It ends soon after this is dropped.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    answer: Receiver<TarSummary>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A layer, and its digest if that was begun.
 type Handed = (Published, Option<Begun>);
@@ -66,19 +76,23 @@ impl Seal for Sealer<'_, '_> {
         if !self.wanted.contains(&step) || tar.entries() < WORTH_ENTRIES {
             return None;
         }
-        let (sender, receiver) = sync_channel(1);
+        let (sender, answer) = sync_channel(1);
+        let begun = Begun { answer, stop: Arc::default() };
+        let stop = Arc::clone(&begun.stop);
         self.scope.spawn(move || {
             // Without an answer the layer is read again, and the failure met where it is reported. Nobody may be
             // waiting any more either.
-            let _ = tar.read().map(|tar| sender.send(tar));
+            let _ = tar.read(&stop).map(|tar| sender.send(tar));
         });
-        Some(receiver)
+        Some(begun)
     }
 
     fn seal(&self, step: StepId, layer: Published, begun: Option<Begun>) {
         if !self.wanted.contains(&step) {
             return;
         }
+        // Where an equal layer was there, nobody needs that of ours.
+        let begun = begun.filter(|_| layer.listing.is_some());
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = queue.get_or_insert_with(|| {
             let (sender, receiver) = channel();
@@ -102,7 +116,7 @@ fn work(queue: &Receiver<Handed>, stop: &AtomicBool) {
         }
         // A failure is met again, and reported, by whoever asks for the DiffID.
         let _ = match (listing, begun) {
-            (Some(_), Some(begun)) => layer.tar_from(|| begun.recv().ok()),
+            (Some(_), Some(begun)) => layer.tar_from(|| begun.answer.recv().ok()),
             (Some(listing), None) => layer.tar_of(&listing),
             // Another's equal layer, whose times may be others.
             (None, _) => layer.tar(),

@@ -67,7 +67,7 @@ pub use owner::{Owner, Owners, note_behind, noted_behind};
 pub(crate) use remove::remove_tree;
 pub use seal::{
     Identified, Known, Listing, Sealed, TarSummary, diff_id, has_times_after, identify, identity, listed_tar,
-    seal, write_clamped_tar, write_known_tar, write_tar,
+    seal, write_clamped_tar, write_known_tar, write_listed_tar, write_tar,
 };
 pub use tar_reader::{TarEntry, TarError, TarKind, TarReader};
 pub(crate) use twin::{ParentLooks, dress, looks_below, make_twin};

@@ -95,7 +95,7 @@ pub fn identity<'a>(
     flavour: Flavour,
     times: OwnTimes,
 ) -> Result<LayerId, LayerError> {
-    identify(folders, flavour, times, Known::default()).map(|identified| identified.identity)
+    identify(folders, flavour, times, &Known::default()).map(|identified| identified.identity)
 }
 
 /// As [`identity`], with what comes along. What is `known` is not read.
@@ -106,10 +106,10 @@ pub fn identify<'a>(
     folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     times: OwnTimes,
-    known: Known,
+    known: &Known,
 ) -> Result<Identified, LayerError> {
     let folders = folders.into();
-    let (listing, _) = known_or_walked(folders, flavour, known.listing)?;
+    let (listing, _) = known_or_walked(folders, flavour, known.listing.clone())?;
     let entries = &listing.0[..];
     let pieces = content::unknown_pieces(entries, &known.contents);
     let hash = |piece: &Piece| content::hash(folders, entries, piece, &known.contents);
@@ -150,8 +150,20 @@ pub fn write_tar<'a>(
 /// # Errors
 /// When something of the layer cannot be read.
 pub fn listed_tar<'a>(folders: impl Into<Folders<'a>>, listing: &Listing) -> Result<TarSummary, LayerError> {
+    write_listed_tar(folders, listing, &mut std::io::sink())
+}
+
+/// The same, with the tar itself.
+///
+/// # Errors
+/// As [`write_tar`].
+pub fn write_listed_tar<'a>(
+    folders: impl Into<Folders<'a>>,
+    listing: &Listing,
+    out: &mut impl Write,
+) -> Result<TarSummary, LayerError> {
     let reading = Reading { capabilities: Capabilities::Listed, ..unlisted(folders.into(), &listing.0) };
-    Ok(stream(&reading, None)?.tar)
+    Ok(stream(&reading, Some(out))?.tar)
 }
 
 /// Writes the layer's canonical tar where its digest is known, and returns its length in bytes.
@@ -207,11 +219,11 @@ pub fn seal<'a>(
     folders: impl Into<Folders<'a>>,
     flavour: Flavour,
     times: OwnTimes,
-    known: Known,
+    known: &Known,
     out: Option<&mut dyn Write>,
 ) -> Result<Sealed, LayerError> {
     let folders = folders.into();
-    let (listing, capabilities) = known_or_walked(folders, flavour, known.listing)?;
+    let (listing, capabilities) = known_or_walked(folders, flavour, known.listing.clone())?;
     let entries = &listing.0[..];
     let (count, bytes) = (listing.count(), content_size(entries));
     let reading = Reading { folders, entries, capabilities, hashes: Some(&known.contents) };

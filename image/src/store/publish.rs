@@ -1,8 +1,9 @@
 //! How a folder becomes a layer: its files are named, and it is moved to its place.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
@@ -37,12 +38,30 @@ impl UnpublishedTar {
         self.listing.count()
     }
 
-    /// Reads them: the tar that the layer will have.
+    /// Reads them: the tar that the layer will have. Ends with an error soon after `stop` is set.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn read(&self) -> Result<TarSummary, StoreError> {
-        layer::listed_tar(self.folders.as_folders(), &self.listing).map_err(StoreError::layer(None))
+    pub fn read(&self, stop: &AtomicBool) -> Result<TarSummary, StoreError> {
+        let mut out = Until(stop);
+        layer::write_listed_tar(self.folders.as_folders(), &self.listing, &mut out)
+            .map_err(StoreError::layer(None))
+    }
+}
+
+/// Takes bytes until nobody wants them any more.
+struct Until<'a>(&'a AtomicBool);
+
+impl Write for Until<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(io::Error::other("it is not wanted any more"));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -77,7 +96,7 @@ impl Store {
     ) -> Result<Published, StoreError> {
         let shared = room_of_links(&known);
         let over = self.over(&known)?;
-        let Identified { identity, bytes, listing } = self.identify(temp, times, known, over.as_ref())?;
+        let Identified { identity, bytes, listing } = self.identify(temp, times, &known, over.as_ref())?;
         let over = over.as_ref().map(Layer::as_base);
         let meta = Meta { over, ..self.meta(identity, listing.count(), bytes, Origin::Built(times)) };
         let (layer, whose) = self.publish(temp, identity, meta, shared)?;
@@ -112,7 +131,15 @@ impl Store {
     ) -> Result<(Layer, TarSummary), StoreError> {
         let shared = room_of_links(&known);
         let over = self.over(&known)?;
-        let sealed = self.seal(temp, times, known, over.as_ref(), out)?;
+        if let (Some(over), None) = (&over, &out) {
+            // To tell whether an equal layer is there, nothing has to be read that is not new.
+            let Identified { identity, .. } = self.identify(temp, times, &known, Some(over))?;
+            if let Some(layer) = self.layer(identity)? {
+                let tar = layer.tar()?;
+                return Ok((layer, tar));
+            }
+        }
+        let sealed = self.seal(temp, times, &known, over.as_ref(), out)?;
         let layer = self.publish_sealed(temp, times, &sealed, over.as_ref(), shared)?;
         Ok((layer, sealed.tar))
     }
@@ -142,7 +169,7 @@ impl Store {
     ) -> Result<Layer, StoreError> {
         let Came { diff_id, blob, implied } = came;
         let Identified { identity, bytes, listing } =
-            self.identify(&temp, OwnTimes::KeepAll, Known::default(), None)?;
+            self.identify(&temp, OwnTimes::KeepAll, &Known::default(), None)?;
         if let Some(blob) = &blob {
             self.take_blob(blob, file)?;
         }
@@ -183,7 +210,7 @@ impl Store {
         id: LayerId,
         diff_id: DiffId,
     ) -> Result<Option<Layer>, StoreError> {
-        let sealed = self.seal(&temp, times, Known::default(), None, None)?;
+        let sealed = self.seal(&temp, times, &Known::default(), None, None)?;
         if sealed.identity != id || sealed.tar.diff_id != diff_id {
             return Ok(None);
         }
@@ -212,7 +239,7 @@ impl Store {
         &self,
         temp: &TempDir,
         times: OwnTimes,
-        known: Known,
+        known: &Known,
         over: Option<&Layer>,
     ) -> Result<Identified, StoreError> {
         let folders = self.open_fs_of(temp, over)?;
@@ -223,7 +250,7 @@ impl Store {
         &self,
         temp: &TempDir,
         times: OwnTimes,
-        known: Known,
+        known: &Known,
         over: Option<&Layer>,
         out: Option<&mut dyn Write>,
     ) -> Result<Sealed, StoreError> {

@@ -165,7 +165,7 @@ fn large_layers_are_the_same_with_threads() {
     let tar = tar_of(&scratch);
     let fd = scratch.fd();
     let mut out = Vec::new();
-    let sealed = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, Known::default(), Some(&mut out)).unwrap();
+    let sealed = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, &Known::default(), Some(&mut out)).unwrap();
     assert!(out == tar);
     let identity = identity(fd.as_fd(), flavour(), OwnTimes::KeepAll).unwrap();
     assert_eq!(sealed.identity, identity);
@@ -179,11 +179,11 @@ fn large_layers_are_the_same_with_threads() {
         }));
     let known_to = |contents: &KnownContents| Known { contents: contents.clone(), ..Known::default() };
     let knowing =
-        |known: &KnownContents| identify(fd.as_fd(), flavour(), OwnTimes::KeepAll, known_to(known)).unwrap();
+        |known: &KnownContents| identify(fd.as_fd(), flavour(), OwnTimes::KeepAll, &known_to(known)).unwrap();
     let nothing = KnownContents::new();
     assert_eq!(knowing(&known).identity, identity);
     assert_eq!(knowing(&known).bytes, knowing(&nothing).bytes);
-    let again = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, known_to(&known), None).unwrap();
+    let again = seal(fd.as_fd(), flavour(), OwnTimes::KeepAll, &known_to(&known), None).unwrap();
     assert_eq!(again, sealed);
     assert_eq!(listed_tar(fd.as_fd(), &knowing(&known).listing).unwrap(), sealed.tar);
     let mut unhashed = Vec::new();
