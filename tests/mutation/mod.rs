@@ -104,6 +104,24 @@ fn has_all_layers(number: u64) -> bool {
     number.is_multiple_of(2 * CARRIED)
 }
 
+/// Leaves out of an explanation what is true wherever a layer came from another machine: a layer's tar has no
+/// attributes of users (spec 8.1), so files that are copied from it have none any more.
+fn forget_lost_attributes(explained: &mut Value) {
+    let is_lost = |change: &Value| {
+        let name = change["name"].as_str().unwrap_or_default();
+        change["change"] == "attribute" && name.starts_with("user.") && change["to"].is_null()
+    };
+    for step in explained["steps"].as_array_mut().expect("steps") {
+        let Some(changes) = step["changes"].as_array_mut() else { continue };
+        changes.retain_mut(|change| {
+            let Some(files) = change["files"]["changes"].as_array_mut() else { return true };
+            let before = files.len();
+            files.retain(|file| !is_lost(file));
+            before == files.len() || !files.is_empty()
+        });
+    }
+}
+
 /// An archive of the images that projects are based on: `base:0` and so on.
 fn base_images(sandbox: &Sandbox) -> PathBuf {
     let archive = sandbox.path("bases.tar");
@@ -238,7 +256,8 @@ impl<'a> Round<'a> {
         // Where layers are missing, more runs than what was changed.
         if has_all_layers(number) {
             let explained = other.sandbox.rbuild(&["explain", "--format=json"]).succeeded().stdout;
-            let explained: Value = serde_json::from_str(&explained).expect("JSON");
+            let mut explained: Value = serde_json::from_str(&explained).expect("JSON");
+            forget_lost_attributes(&mut explained);
             let said = mutation.expected.check(&explained);
             said.map_err(|wrong| format!("with the cache of another machine: {wrong}"))?;
         }
