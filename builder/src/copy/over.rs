@@ -10,7 +10,7 @@ use rbuild_image::layer::{EntryKind, KnownContents, canonical};
 
 use super::error::CopyError;
 use super::listing::Planned;
-use super::reuse::Base;
+use super::reuse::{Base, Reuse};
 use super::seen::{Seen, What};
 use super::select::Selection;
 use super::tree::{Made, NodeId, ROOT, Tree, XattrSource};
@@ -30,51 +30,53 @@ pub(super) struct Part {
     pub(super) contents: KnownContents,
     /// How many bytes that is.
     pub(super) bytes: u64,
-    /// Whether the entry of this number differs.
-    differs: Vec<bool>,
 }
 
-/// Finds out whether the layer can be over `base`.
+/// Finds out whether the layer that is `planned` can be over one that `reuse` knows. If so, only what differs stays in
+/// the tree; if not, the layer can be what the next one is over.
 pub(super) fn part(
-    tree: &Tree<'_>,
+    tree: &mut Tree<'_>,
     selection: &Selection,
     planned: &[Planned],
-    base: Base<'_>,
+    reuse: &dyn Reuse,
 ) -> Result<Option<Part>, CopyError> {
-    if planned.len() < LEAST || !selection.is_plain() || has_attributes(tree) {
-        return Ok(None);
-    }
-    let Some(part) = compare(planned, base) else { return Ok(None) };
-    Ok(if only_adds(tree, ROOT)? { Some(part) } else { None })
-}
-
-impl Part {
-    /// Leaves in the tree only what differs, and the directories that lead there.
-    pub(super) fn prune(&self, tree: &mut Tree<'_>, planned: &[Planned]) {
-        let mut stays = vec![false; tree.nodes.len()];
-        for (planned, _) in planned.iter().zip(&self.differs).filter(|(_, differs)| **differs) {
-            let mut node = planned.node;
-            while !stays[node] {
-                stays[node] = true;
-                node = tree.nodes[node].parent;
-            }
-        }
-        for node in &mut tree.nodes {
-            if let Made::Dir(dir) = &mut node.made {
-                dir.children.retain(|_, child| stays[*child]);
-            }
-        }
-    }
-}
-
-/// None where something of the base is missing, or too much differs.
-fn compare(planned: &[Planned], base: Base<'_>) -> Option<Part> {
-    let mut part = Part {
-        base: base.layer,
-        contents: KnownContents::with_capacity(planned.len()),
-        bytes: 0,
-        differs: vec![true; planned.len()],
+    let may_be = planned.len() >= LEAST && selection.is_plain() && !has_attributes(tree);
+    let base = reuse.base().filter(|_| may_be);
+    let compared = match base.and_then(|base| compare(planned, base)) {
+        Some(compared) if only_adds(tree, ROOT)? => Some(compared),
+        _ => None,
     };
+    let Some((part, differs)) = compared else {
+        reuse.all(planned);
+        return Ok(None);
+    };
+    let differing = planned.iter().zip(differs).filter(|(_, differs)| *differs);
+    prune(tree, differing.map(|(planned, _)| planned.node));
+    Ok(Some(part))
+}
+
+/// Leaves these nodes in the tree, and the directories that lead there.
+fn prune(tree: &mut Tree<'_>, nodes: impl Iterator<Item = NodeId>) {
+    let mut stays = vec![false; tree.nodes.len()];
+    for mut node in nodes {
+        while !stays[node] {
+            stays[node] = true;
+            node = tree.nodes[node].parent;
+        }
+    }
+    for node in &mut tree.nodes {
+        if let Made::Dir(dir) = &mut node.made {
+            dir.children.retain(|_, child| stays[*child]);
+        }
+    }
+}
+
+/// What the layer has of the base, and for each of its entries whether it differs. None where something of the base is
+/// missing, or too much differs.
+fn compare(planned: &[Planned], base: Base<'_>) -> Option<(Part, Vec<bool>)> {
+    let contents = KnownContents::with_capacity(planned.len());
+    let mut part = Part { base: base.layer, contents, bytes: 0 };
+    let mut differs = vec![true; planned.len()];
     let mut new = planned.iter().enumerate();
     let mut all = 0;
     for there in base.entries {
@@ -83,7 +85,7 @@ fn compare(planned: &[Planned], base: Base<'_>) -> Option<Part> {
             return None;
         }
         if Seen::of(&here.entry, here.content) == Some(there) {
-            part.differs[number] = false;
+            differs[number] = false;
             if let What::File { content, size } = there.what {
                 let content = if size == 0 { *blake3::hash(&[]).as_bytes() } else { content };
                 part.contents.insert(here.entry.path.clone(), content);
@@ -98,9 +100,9 @@ fn compare(planned: &[Planned], base: Base<'_>) -> Option<Part> {
         }
         all += size(planned);
     }
-    let differing = part.differs.iter().filter(|differs| **differs).count();
+    let differing = differs.iter().filter(|differs| **differs).count();
     let is_little = differing as u64 * SHARE <= planned.len() as u64 && (all - part.bytes) * SHARE <= all;
-    is_little.then_some(part)
+    is_little.then_some((part, differs))
 }
 
 fn is_dir(planned: &Planned) -> bool {

@@ -49,46 +49,36 @@ pub(crate) fn write(
     let planned = listing::planned(&tree, own_time, |content| known_content(selection, content));
     let part = match (&planned, selection, links) {
         (Some(planned), Some(selection), Links::Layer(Some(reuse))) => {
-            let base = reuse.base();
-            let part = base.map_or(Ok(None), |base| over::part(&tree, selection, planned, base))?;
-            if part.is_none() {
-                reuse.all(planned);
-            }
-            part
+            over::part(&mut tree, selection, planned, reuse)?
         }
         _ => None,
     };
-    if let (Some(part), Some(planned)) = (&part, &planned) {
-        part.prune(&mut tree, planned);
-    }
-    let writer = Writer {
+    // No inode may be in both the layer and the one that it is over.
+    let links = if part.is_some() { Links::Never } else { links };
+    let us = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    let mut writer = Writer {
         tree: &tree,
         selection,
         upper,
         owners,
-        // No inode may be in both the layer and the one that it is over.
-        links: if part.is_some() { Links::Never } else { links },
+        links,
         mover: Mover::new(),
-        us: Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
+        us,
         linked: Mutex::default(),
         names: Mutex::default(),
         own_time,
         has_xattrs: AtomicBool::new(false),
     };
-    writer.fill(upper, ROOT, b"")?;
-    writer.more_names()?;
-    writer.finish_dir(upper, ROOT, b"")?;
-    let has_xattrs = writer.has_xattrs.into_inner();
-    let Linked { contents, bytes, .. } = writer.linked.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let listed = |planned: Vec<Planned>| Listing::new(planned.into_iter().map(|it| it.entry).collect());
-    let listing = planned.filter(|_| !has_xattrs).map(listed);
+    writer.write()?;
+    let has_xattrs = *writer.has_xattrs.get_mut();
+    let known = writer.known(planned.filter(|_| !has_xattrs));
     let known = match part {
         // They were not there when the files were hashed.
         Some(_) if has_xattrs => return Err(ContextError::Changed { path: "the source".to_owned() }.into()),
-        Some(Part { base, contents, bytes, .. }) => {
-            KnownLayer { contents, linked_bytes: bytes, listing, over: Some(base) }
+        Some(Part { base, contents, bytes }) => {
+            KnownLayer { contents, linked_bytes: bytes, over: Some(base), ..known }
         }
-        None => KnownLayer { contents, linked_bytes: bytes, listing, over: None },
+        None => known,
     };
     Ok(Written { own_time, known })
 }
@@ -130,6 +120,19 @@ struct Linked {
 }
 
 impl Writer<'_, '_> {
+    fn write(&self) -> Result<(), CopyError> {
+        self.fill(self.upper, ROOT, b"")?;
+        self.more_names()?;
+        self.finish_dir(self.upper, ROOT, b"")
+    }
+
+    /// What need not be read of what was written.
+    fn known(self, planned: Option<Vec<Planned>>) -> KnownLayer {
+        let Linked { contents, bytes, .. } = self.linked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let listed = |planned: Vec<Planned>| Listing::new(planned.into_iter().map(|it| it.entry).collect());
+        KnownLayer { contents, linked_bytes: bytes, listing: planned.map(listed), over: None }
+    }
+
     /// Makes the entries of a directory, and those below.
     fn fill(&self, dir: BorrowedFd<'_>, id: NodeId, path: &[u8]) -> Result<(), CopyError> {
         let Some(planned) = self.tree.dir(id) else { return Ok(()) };
